@@ -1,0 +1,57 @@
+"""A Dynamics: how a State moves. Gradient estimate × noise × memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import attrs
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from glassyrun.state import Evaluation, State
+from glassyrun.system import System
+
+
+@attrs.frozen
+class Draw:
+    """The chance in one step, drawn on the host side before it: which terms are looked at, and the thermal noise."""
+
+    batch: Int[Tensor, "replica term"] | None = None
+    noise: tuple[Float[Tensor, "replica dof"], ...] = ()
+    variance: Float[Tensor, ""] | None = None
+    """Variance of one component of the noise that each entry of `noise` stands for."""
+
+
+class Dynamics(ABC):
+    """Evolves a State in place, step by step.
+
+    A step is a `draw`, a pure function of the step number, and an `update`, which has no randomness and no
+    host synchronisation in it, so that a chunk of steps runs on the device without a pause.
+    """
+
+    dt: float = 1.0
+    """Time per step; 1 for SGD, whose time is counted in steps."""
+    descends: bool = False
+    """Whether the energy can never rise if the step is small enough (T = 0, all terms, no inertia)."""
+
+    def start(self, system: System, state: State) -> None:
+        """Adds the memory of this Dynamics to a fresh State."""
+
+    @abstractmethod
+    def draw(self, step: int, like: State) -> Draw:
+        """The chance in step `step`, the same however often it is asked for; shapes and device as in `like`."""
+
+    @abstractmethod
+    def update(self, system: System, state: State, draw: Draw) -> Evaluation:
+        """Moves `state` by one step in place and commits the System's memory; gives back the look it took at the start of the step."""
+
+    def step(self, system: System, state: State) -> Evaluation:
+        """One whole step: draw, update, count."""
+        evaluation = self.update(system, state, self.draw(state.step, state))
+        state.step += 1
+        return evaluation
+
+    def advance(self, system: System, state: State, n: int) -> None:
+        """`n` steps."""
+        for _ in range(n):
+            self.step(system, state)

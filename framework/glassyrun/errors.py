@@ -1,0 +1,45 @@
+"""What a user can cause, and the exit code each cause ends with."""
+
+from __future__ import annotations
+
+
+class GlassyrunError(Exception):
+    """Something a user can mend.
+
+    The message is one sentence that says where, what was found, what was expected and what to do; the command line prints
+    it as it stands, without a traceback.
+    """
+
+    exit_code = 2
+
+
+class Refusal(GlassyrunError):
+    """What the spec asks for has no meaning or does not fit. Plugins raise it from `build`, `footprint` and `load`."""
+
+
+class DataError(GlassyrunError):
+    """A data set is absent, damaged, or of the wrong shape."""
+
+
+class Diverged(GlassyrunError):
+    """The dynamics left the region where its time step makes sense; what was measured before is kept."""
+
+    exit_code = 3
+
+
+class Locked(GlassyrunError):
+    """Another process owns the run directory."""
+
+    exit_code = 4
+
+
+class StorageError(GlassyrunError):
+    """Reading or writing the run directory failed (full disk, missing rights, damaged file)."""
+
+    exit_code = 5
+
+
+class Stopped(GlassyrunError):
+    """The run was asked to stop; it saved its state and can go on."""
+
+    exit_code = 75

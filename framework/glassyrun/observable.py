@@ -1,0 +1,88 @@
+"""An Observable: what is measured, on which grid, and what it must remember for that."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any, ClassVar, Literal, TypeVar
+
+import attrs
+from torch import Tensor
+
+from glassyrun.dynamics import Dynamics
+from glassyrun.state import State
+from glassyrun.system import System
+
+Grid = Literal["time", "t_w", "pairs"]
+T = TypeVar("T")
+
+
+@attrs.frozen
+class Variable:
+    """A variable of the result, before the grid and the sample are added as dimensions."""
+
+    long_name: str
+    units: str = "1"
+    dims: tuple[str, ...] = ("replica",)
+    coords: Mapping[str, Any] = attrs.field(factory=dict)
+    """Values of dimensions beyond `replica`, for example `block`."""
+    attributes: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.define(eq=False)
+class Reference:
+    """What was remembered at t_w: a State that is a frozen x, or one that lives on (a twin)."""
+
+    since: int
+    state: State
+
+
+@attrs.define(eq=False)
+class Snapshot:
+    """What an Observable may look at. It must not change any of it."""
+
+    system: System
+    dynamics: Dynamics
+    state: State
+    _shared: dict[Hashable, Any] = attrs.field(factory=dict, repr=False)
+
+    @property
+    def time(self) -> float:
+        return self.state.step * self.dynamics.dt
+
+    def once(self, reading: Callable[..., T], *arguments: Any) -> T:
+        """`reading(self, *arguments)`, computed once however many observables ask for it."""
+        key = (reading, *(id(argument) for argument in arguments))
+        if key not in self._shared:
+            self._shared[key] = (
+                reading(self, *arguments),
+                arguments,
+            )  # the arguments are kept alive, so that no id is used twice
+        return self._shared[key][0]
+
+
+def frozen_copy(now: Snapshot) -> State:
+    """One copy of x that all observables of a t_w share."""
+    return State(now.state.x.clone(), now.state.step)
+
+
+class Observable(ABC):
+    """One measurement.
+
+    `grid` says when `read` is called: at every point of the one-time grid (`time`), at every waiting time (`t_w`), or at
+    every pair (t_w, t_w + t) (`pairs`), with the reference of that t_w.
+    """
+
+    grid: ClassVar[Grid]
+    variables: Mapping[str, Variable]
+
+    def remember(self, now: Snapshot) -> State:
+        """What to keep at t_w; by default one copy of x, shared by all observables."""
+        return now.once(frozen_copy)
+
+    def follow(self, now: Snapshot, then: Reference) -> None:
+        """Brings a reference that lives on up to now; called after every chunk. The default keeps it frozen."""
+
+    @abstractmethod
+    def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
+        """One device tensor for each variable, of its dims; no copy to the host. `then` is None except on `pairs`."""

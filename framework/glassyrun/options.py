@@ -1,0 +1,150 @@
+"""The tables of a spec that plugins define: pydantic models that validate, describe and build."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import attrs
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
+
+if TYPE_CHECKING:
+    from glassyrun.context import Context
+    from glassyrun.dataset import LabelledData
+    from glassyrun.dynamics import Dynamics
+    from glassyrun.observable import Observable
+    from glassyrun.solver import Solver
+    from glassyrun.system import System
+
+
+class Options(BaseModel):
+    """A table of a spec: unknown keys, wrong types, NaN and Inf are errors; immutable once read.
+
+    The class docstring's first line is what `glassyrun plugins` prints, the docstring and the field descriptions are what
+    `glassyrun show KIND`, the JSON Schema and the spec reference print. A field's unit goes into its description.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=False)
+
+
+class PluginOptions(Options):
+    """A table whose `kind` chooses the plugin; subclasses narrow `kind` to a Literal with a default."""
+
+    kind: str
+
+
+@attrs.frozen
+class Footprint:
+    """What a System takes, known before anything is allocated."""
+
+    dof: int
+    terms: int
+    bytes: int
+    """Memory that the built System holds, in bytes (couplings, data)."""
+    transient_bytes: int = 0
+    """What building and one gradient take beside that."""
+    notes: tuple[str, ...] = ()
+    """Lines for `glassyrun plan`."""
+
+
+class SystemOptions(PluginOptions):
+    """The table `[system]`."""
+
+    disordered: ClassVar[bool] = True
+    """Whether different samples differ; a system without disorder refuses more than one."""
+
+    @abstractmethod
+    def footprint(self, context: Context) -> Footprint:
+        """Degrees of freedom, terms and bytes.
+
+        Raises:
+            Refusal: if the options make no sense together.
+            DataError: if the size depends on a data set that is absent.
+        """
+
+    @abstractmethod
+    def build(self, context: Context) -> System:
+        """The System of the disorder sample `context.sample`."""
+
+    def solver(self) -> Solver:
+        """How the numbers on the grid come about: trajectories, unless the system knows better."""
+        from glassyrun.trajectories import Trajectories
+
+        return Trajectories()
+
+    def observables(self) -> tuple[str, ...]:
+        """Kinds measured where the spec names none."""
+        return ("energy", "msd", "overlap")
+
+    def always_measured(self) -> tuple[str, ...]:
+        """Kinds measured beside those that the spec names, because a result without them could mislead."""
+        return ()
+
+
+class DynamicsOptions(PluginOptions):
+    """The table `[dynamics]`."""
+
+    time_unit: ClassVar[str] = "1"
+    """What one unit of time is, for the result's `units`: a word such as "step", or "1" where time is dimensionless."""
+
+    @property
+    @abstractmethod
+    def time_step(self) -> float:
+        """Time per step."""
+
+    @abstractmethod
+    def build(self, context: Context, system: System) -> Dynamics:
+        """The Dynamics for `system`.
+
+        Raises:
+            Refusal: if the pairing has no meaning.
+        """
+
+    def notes(self, footprint: Footprint, system: SystemOptions) -> tuple[str, ...]:
+        """Lines for `glassyrun plan`."""
+        return ()
+
+
+class ObservableOptions(PluginOptions):
+    """A table `[[observables]]`."""
+
+    name: Annotated[
+        str | None,
+        Field(
+            description="name of the variable in the result, where it should differ from the kind", pattern=r"^[a-z][a-z0-9_]*$"
+        ),
+    ] = None
+
+    @property
+    def label(self) -> str:
+        """What the result calls it."""
+        return self.name or self.kind
+
+    @abstractmethod
+    def build(self, context: Context, system: System) -> Observable:
+        """The Observable for `system`.
+
+        Raises:
+            Refusal: if the system has no such thing to measure.
+        """
+
+
+class DatasetOptions(PluginOptions):
+    """The table `[system.data]` of a system that learns."""
+
+    @abstractmethod
+    def load(self, context: Context) -> LabelledData:
+        """The data set, on the host.
+
+        Raises:
+            DataError: if it is absent, damaged or of the wrong shape.
+        """
+
+
+AnyDataset = SerializeAsAny[DatasetOptions]
+"""The type of a field that takes any installed data set; the registry resolves its `kind`."""
+
+
+def described(description: str, **constraints: Any) -> Any:
+    """A field with a description (end it with the unit where there is one) and constraints."""
+    return Field(description=description, **constraints)

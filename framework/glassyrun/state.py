@@ -1,0 +1,46 @@
+"""All that evolves, and what one look at the energy gives."""
+
+from __future__ import annotations
+
+import attrs
+from jaxtyping import Float
+from torch import Tensor
+
+
+@attrs.define
+class State:
+    """All that evolves, and nothing that does not (couplings and images belong to the System).
+
+    `x` holds the degrees of freedom of all replicas, `system` the System's memory (batch-norm statistics, revealed
+    disorder), `dynamics` the Dynamics' memory (momentum). A State is all that a checkpoint must hold.
+    """
+
+    x: Float[Tensor, "replica dof"]
+    step: int = 0
+    system: dict[str, Tensor] = attrs.field(factory=dict)
+    dynamics: dict[str, Tensor] = attrs.field(factory=dict)
+
+    @property
+    def replicas(self) -> int:
+        return self.x.shape[0]
+
+    def copy(self) -> State:
+        """An independent copy that may live on by itself."""
+        return State(
+            self.x.clone(),
+            self.step,
+            {name: value.clone() for name, value in self.system.items()},
+            {name: value.clone() for name, value in self.dynamics.items()},
+        )
+
+
+@attrs.frozen
+class Evaluation:
+    """What one look at the energy gives: H (p-spin: total) or L (network: mean loss), as estimated from the terms looked at.
+
+    `gradient` is the gradient of that same H or L; `memory` is the System's memory after looking, for the Dynamics to commit.
+    """
+
+    energy: Float[Tensor, " replica"]
+    gradient: Float[Tensor, "replica dof"]
+    memory: dict[str, Tensor] = attrs.field(factory=dict)

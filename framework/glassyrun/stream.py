@@ -1,0 +1,62 @@
+"""Random numbers without state: what comes out depends on who asks, for what, and which index, never on when."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@attrs.frozen
+class Stream:
+    """A named source of random numbers; output = f(seed, owner/name, sample, index).
+
+    There is no generator to checkpoint: a step that is asked for twice is drawn twice alike, a twin trajectory repeats its
+    partner's noise by asking for the same step, and the length of a chunk can't change a bit. The numbers come from Philox
+    (Salmon et al., SC 2011), a counter-based generator, whose key is the BLAKE2b digest of the name.
+    """
+
+    name: str
+    seed: int
+    sample: int
+
+    def child(self, name: object) -> Stream:
+        """An independent stream below this one."""
+        return attrs.evolve(self, name=f"{self.name}/{name}")
+
+    def key(self, index: int = 0, bits: int = 128) -> int:
+        """An integer key of `bits` bits for the given index."""
+        text = f"{self.seed}\0{self.sample}\0{self.name}\0{index}"
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=bits // 8).digest(), "little")
+
+    def numpy(self, index: int = 0) -> np.random.Generator:
+        """A NumPy generator, fresh at each call."""
+        return np.random.Generator(np.random.Philox(key=self.key(index)))
+
+    def torch(self, index: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+        """A torch generator on `device`, fresh at each call.
+
+        On a GPU it is counter-based with a key of 64 bits. On the CPU torch keeps 32 bits of a seed (it is a Mersenne
+        twister), enough for a few calls per run such as initialisers, not for one per step: use `normal` or `numpy` there.
+        """
+        return torch.Generator(device=device).manual_seed(self.key(index, 64) >> 1)
+
+    def normal(self, shape: Sequence[int], *, dtype: torch.dtype, device: torch.device, index: int = 0) -> Float[Tensor, ...]:
+        """Independent standard normal numbers, drawn where they are needed."""
+        if device.type == "cpu":
+            kind = np.float64 if dtype == torch.float64 else np.float32
+            return torch.from_numpy(self.numpy(index).standard_normal(tuple(shape), dtype=kind)).to(dtype)
+        return torch.randn(tuple(shape), generator=self.torch(index, device), dtype=dtype, device=device)
+
+
+def replica_normals(
+    streams: Sequence[Stream], count: int, like: Float[Tensor, "replica dof"], index: int = 0
+) -> Float[Tensor, "replica dof"]:
+    """One row of standard normal numbers from each stream; the same stream twice gives the same row twice."""
+    rows = [stream.normal((count,), dtype=like.dtype, device=like.device, index=index) for stream in streams]
+    return torch.stack(rows)

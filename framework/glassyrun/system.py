@@ -1,0 +1,82 @@
+"""A System: one realisation of the disorder and the energy it gives to a configuration."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import attrs
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from glassyrun.manifold import Flat, Manifold
+from glassyrun.state import Evaluation, State
+from glassyrun.stream import Stream
+
+
+class System(ABC):
+    """One realisation of the disorder; immutable once built.
+
+    The energy is a sum (H, p-spin) or a mean (L, network) over `terms`:
+
+        H(x) = Σ_μ h_μ(x)        L(x) = (1/M) Σ_μ ℓ_μ(x)
+
+    The terms are couplings in a glass and training examples in a network. A mini-batch looks at some of them and must be an
+    unbiased estimate of the whole: factor M/B for a sum, plain mean for a mean.
+    """
+
+    dof: int
+    """Number of degrees of freedom of one replica."""
+    terms: int
+    """Number of terms M of the energy."""
+    blocks: Mapping[str, slice]
+    """Named parts of x: the layers of a network, one block for a p-spin."""
+    energy_scale: float = 1.0
+    """The reported energy is H / energy_scale: N for spins, 1 for networks."""
+    manifold: Manifold = Flat()
+    provenance: Mapping[str, str] = {}
+    """Where the disorder came from (source file, digest, …); written into the result's attributes."""
+    warnings: Sequence[str] = ()
+    """What the user must be told loudly, in the terminal and in the result."""
+
+    @abstractmethod
+    def initial(self, streams: Sequence[Stream]) -> State:
+        """Starting configurations, one stream a replica; the same stream twice is the same start twice."""
+
+    @abstractmethod
+    def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
+        """H or L in evaluation mode, from all terms or estimated from the given ones; touches nothing."""
+
+    @abstractmethod
+    def gradient(self, state: State, batch: Int[Tensor, "replica term"] | None = None) -> Evaluation:
+        """Energy and gradient from all terms or from one mini-batch a replica.
+
+        Pure: the state is not touched; the Dynamics commits `Evaluation.memory`.
+        """
+
+
+@attrs.define(slots=False)
+class Tilted(System):
+    """Any System in an external field: H − h·x.
+
+    The linear response of x to h is what fluctuation-dissipation relations speak of (Cugliandolo and Kurchan, PRL 71, 173
+    (1993)). `field` has one row a replica, or one row for all.
+    """
+
+    base: System
+    field: Float[Tensor, "#replica dof"]
+
+    def __attrs_post_init__(self) -> None:
+        self.dof, self.terms, self.blocks = self.base.dof, self.base.terms, self.base.blocks
+        self.energy_scale, self.manifold = self.base.energy_scale, self.base.manifold
+        self.provenance, self.warnings = self.base.provenance, self.base.warnings
+
+    def initial(self, streams: Sequence[Stream]) -> State:
+        return self.base.initial(streams)
+
+    def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
+        return self.base.energy(state, terms) - (state.x * self.field).sum(1)
+
+    def gradient(self, state: State, batch: Int[Tensor, "replica term"] | None = None) -> Evaluation:
+        bare = self.base.gradient(state, batch)
+        return Evaluation(bare.energy - (state.x * self.field).sum(1), bare.gradient - self.field, bare.memory)

@@ -1,0 +1,1 @@
+"""Quench, Langevin dynamics and SGD as a plugin of glassyrun."""

@@ -1,0 +1,1 @@
+"""Neural networks and data sets as a plugin of glassyrun."""

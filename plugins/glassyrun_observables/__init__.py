@@ -1,0 +1,1 @@
+"""What is measured, as a plugin of glassyrun."""

@@ -1,0 +1,1 @@
+"""The spherical p-spin as a plugin of glassyrun."""
