@@ -43,7 +43,10 @@ class Dynamics(ABC):
 
     @abstractmethod
     def update(self, system: System, state: State, draw: Draw) -> Evaluation:
-        """Moves `state` by one step in place and commits the System's memory; gives back the look it took at the start of the step."""
+        """Moves `state` by one step in place and commits the System's memory.
+
+        Gives back the look it took at the start of the step, which the run watches for a rising or infinite energy.
+        """
 
     def step(self, system: System, state: State) -> Evaluation:
         """One whole step: draw, update, count."""

@@ -76,7 +76,7 @@ class RunOptions(Options):
     rising_energy: Annotated[
         Literal["stop", "accept"],
         Field(
-            description="what to do when the energy rises in a dynamics that descends (T = 0, all terms): the time step is then too large"
+            description="when the energy rises in a dynamics that descends (T = 0, all terms), and so the time step is too large"
         ),
     ] = "stop"
     checkpoint_seconds: Annotated[float, Field(gt=0, description="time between two commits of what was measured, seconds")] = 60.0
