@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 import attrs
 from jaxtyping import Float, Int
@@ -33,6 +34,10 @@ class Dynamics(ABC):
     """Time per step; 1 for SGD, whose time is counted in steps."""
     descends: bool = False
     """Whether the energy can never rise if the step is small enough (T = 0, all terms, no inertia)."""
+    step_name: str = "dynamics.dt"
+    """The field of the spec that a user makes smaller when the dynamics diverges."""
+    provenance: Mapping[str, str] = {}
+    """What the result must say of how steps were taken (terms left out of an epoch, …)."""
 
     def start(self, system: System, state: State) -> None:
         """Adds the memory of this Dynamics to a fresh State."""

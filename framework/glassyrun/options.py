@@ -72,6 +72,13 @@ class SystemOptions(PluginOptions):
 
         return Trajectories()
 
+    def minibatch_temperature(self, time_step: float, terms_per_batch: float) -> float | None:
+        """The temperature that the noise of mini-batches acts like, in units of energy; None where no formula is known.
+
+        `time_step` is α/(1−β) for SGD and dt otherwise, `terms_per_batch` is M/B.
+        """
+        return None
+
     def observables(self) -> tuple[str, ...]:
         """Kinds measured where the spec names none."""
         return ("energy", "msd", "overlap")

@@ -1,0 +1,42 @@
+"""Steps down the gradient on a manifold, shared by quench and Langevin dynamics."""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from glassyrun import Evaluation, State, System
+
+
+def move(system: System, state: State, to: Float[Tensor, "replica dof"]) -> None:
+    """Puts the State on the point of the manifold next to `to`, in place."""
+    state.x.copy_(system.manifold.retract(to))
+
+
+def look(
+    system: System, state: State, batch: Int[Tensor, "replica term"] | None
+) -> tuple[Evaluation, Float[Tensor, "replica dof"]]:
+    """Energy and tangent gradient; the System's memory is committed."""
+    evaluation = system.gradient(state, batch)
+    state.system = evaluation.memory
+    return evaluation, system.manifold.project(state.x, evaluation.gradient)
+
+
+def euler(system: System, state: State, batch: Int[Tensor, "replica term"] | None, dt: float) -> Evaluation:
+    """x ← R(x − dt P∇H(x)): gradient descent, first order in dt."""
+    evaluation, slope = look(system, state, batch)
+    move(system, state, state.x - dt * slope)
+    return evaluation
+
+
+def heun(system: System, state: State, batch: Int[Tensor, "replica term"] | None, dt: float) -> Evaluation:
+    """Heun's predictor and corrector, second order in dt; both looks are at the same terms.
+
+    y = R(x − dt P∇H(x)),  x ← R(x − dt/2 [P∇H(x) + P∇H(y)]), with R the retraction and P the tangent projection.
+    """
+    start = state.x.clone()
+    evaluation, slope = look(system, state, batch)
+    move(system, state, start - dt * slope)
+    _, slope_ahead = look(system, state, batch)
+    move(system, state, start - (0.5 * dt) * (slope + slope_ahead))
+    return evaluation
