@@ -1,0 +1,68 @@
+"""A Spec back as TOML, and what two specs differ in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tomli_w
+from pydantic import BaseModel
+
+from glassyrun.errors import Refusal
+from glassyrun.spec.model import Spec
+from glassyrun.spec.words import key_of
+
+Difference = tuple[str, Any, Any]
+"""Field, old value, new value; None where there is none."""
+
+
+def dump_spec(spec: Spec) -> str:
+    """TOML with every default written out, which loads back to an equal Spec.
+
+    Raises:
+        Refusal: if a value can't be written in TOML (None where the default is something else).
+    """
+    return tomli_w.dumps(spec_tables(spec))
+
+
+def spec_tables(options: BaseModel) -> dict[str, Any]:
+    """The tables of a spec as plain values, under the names that the file has for them."""
+    tables: dict[str, Any] = {}
+    for name, field in type(options).model_fields.items():
+        value = getattr(options, name)
+        if value is not None:
+            tables[key_of(name, field)] = _plain(value)
+        elif field.is_required() or field.get_default(call_default_factory=True, validated_data={}) is not None:
+            raise Refusal(f"{type(options).__name__}.{name} is None, which TOML can't say")
+    return tables
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return spec_tables(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return value
+
+
+def diff_specs(a: Spec, b: Spec) -> list[Difference]:
+    """The fields in which two specs differ; observables are told apart by their labels, whatever their order."""
+    old, new = _flat(spec_tables(a)), _flat(spec_tables(b))
+    names = list(dict.fromkeys([*old, *new]))
+    return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
+
+
+def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        place = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{place}."))
+        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
+            for index, item in enumerate(value):
+                flat.update(_flat(item, f"{place}.{item.get('name') or item.get('kind') or index}."))
+        else:
+            flat[place] = value
+    return flat

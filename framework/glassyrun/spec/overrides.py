@@ -1,0 +1,132 @@
+"""`--set FIELD=VALUE`: one value of a spec changed from the command line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tomli
+
+from glassyrun.spec.document import MISSING, Document
+from glassyrun.spec.positions import LimitExceeded, key_lines
+from glassyrun.spec.problems import Path, Problem, shortened, shown
+
+LONGEST = 10_000
+"""Characters of one override."""
+
+
+def apply_override(document: Document, text: str) -> Problem | None:
+    """Sets one field of the document; what is wrong with the override, if anything.
+
+    `FIELD` is a dotted path; a number in it is an index where an array is, and the index behind the last one adds an
+    element. Tables that are not there are made. `VALUE` is a TOML value, or else a string as it stands.
+    """
+    origin = f"--set {shortened(text)}"
+    field, equals, value = text.partition("=")
+    if not equals:
+        return Problem(origin, None, "", "no '='", "FIELD=VALUE, for example system.n=512")
+    try:
+        path, parsed = _path(field), _value(value.strip())
+    except ValueError as error:
+        return Problem(origin, None, field.strip(), str(error))
+    try:
+        _place(document, path, parsed, origin)
+    except LookupError as error:
+        return Problem(origin, None, field.strip(), str(error.args[0]))
+    return None
+
+
+def split_override(text: str) -> tuple[str, str]:
+    """Field and value of `FIELD=VALUE`, as typed."""
+    field, _, value = text.partition("=")
+    return field.strip(), value.strip()
+
+
+def _path(field: str) -> list[str]:
+    """The parts of a dotted key, by TOML's own rules.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    if len(field) > LONGEST or "\n" in field or not field.strip():
+        raise ValueError("no field, expected a dotted name such as system.n")
+    try:
+        key_lines(f"{field} = 0")
+        nested: Any = tomli.loads(f"{field} = 0")
+    except (tomli.TOMLDecodeError, LimitExceeded):
+        raise ValueError("not a field name, expected a dotted name such as system.n or observables.0.name") from None
+    parts: list[str] = []
+    while isinstance(nested, dict):
+        part, nested = next(iter(nested.items()))
+        parts.append(part)
+    return parts
+
+
+def _value(text: str) -> Any:
+    """A TOML value; a string as it stands where it is none and does not look like one.
+
+    Raises:
+        ValueError: if it begins like a string, array or table and does not end like one.
+    """
+    document = f"value = {text}"
+    try:
+        if len(text) > LONGEST:
+            raise ValueError(f"found a value of {len(text)} characters, expected at most {LONGEST}")
+        key_lines(document)
+        parsed = tomli.loads(document)
+    except LimitExceeded as limit:
+        raise ValueError(f"found {limit.found}, expected {limit.expected}") from None
+    except tomli.TOMLDecodeError as error:
+        if text.startswith(("[", "{", '"', "'")):
+            raise ValueError(f"not a valid TOML value: {error.msg}") from None
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _place(document: Document, parts: list[str], value: Any, origin: str) -> None:
+    """Puts `value` where `parts` point.
+
+    Raises:
+        LookupError: with a sentence, if the way there leads through a plain value or an index that is not there.
+    """
+    container: Any = document.table
+    path: Path = ()
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
+        key = _key(container, part, path)
+        path = (*path, key)
+        old = _get(container, key)
+        if following is None:
+            before = document.replaced.get(path, old)
+            document.forget(path)
+            document.origins[path] = origin
+            if before is not MISSING:
+                document.replaced[path] = before
+            new = value
+        elif old is MISSING:
+            document.origins[path] = origin
+            new = [] if following == "0" else {}
+        elif isinstance(old, dict | list):
+            new = old
+        else:
+            raise LookupError(f"{'.'.join(map(str, path))} is {shown(old)}, and nothing is below it")
+        if isinstance(container, list) and isinstance(key, int) and key == len(container):
+            container.append(new)
+        else:
+            container[key] = new  # a table takes a str, an array an int
+        container = new
+
+
+def _key(container: Any, part: str, path: Path) -> str | int:
+    if isinstance(container, dict):
+        return part
+    where = ".".join(map(str, path))
+    if not part.isdecimal() or len(part) > 9:
+        raise LookupError(f"{where} is an array, expected a number between {where} and what is below it, such as {where}.0")
+    if int(part) > len(container):
+        raise LookupError(f"{where} has {len(container)} elements, expected an index up to {len(container)}, which adds one")
+    return int(part)
+
+
+def _get(container: Any, key: str | int) -> Any:
+    if isinstance(container, list):
+        return container[key] if isinstance(key, int) and key < len(container) else MISSING
+    return container.get(key, MISSING)
