@@ -1,0 +1,116 @@
+"""Downloads that never hang: a bounded wait for an answer, and an interrupted download goes on where it stopped."""
+
+from __future__ import annotations
+
+import http.client
+import queue
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+ANSWER_SECONDS = 5.0
+"""Wait for the server's first answer, name look-up included (which has no time limit of its own)."""
+STALL_SECONDS = 15.0
+"""Wait for the next byte."""
+BLOCK = 1 << 16
+
+_refused: dict[str, str] = {}
+"""Servers that gave no answer in this process, and why: nobody waits for them twice."""
+
+
+class NotFetched(Exception):
+    """A download did not come about; the message is the reason, a clause without a full stop."""
+
+
+def fetch(url: str, target: Path, seconds: float | None = None) -> None:
+    """Downloads `url` into `target`, with progress on stderr. What is there of an earlier attempt is gone on with.
+
+    Args:
+        url: of the file.
+        target: is complete when it exists; until then its bytes are in a file of the same name and ".part".
+        seconds: most time it may take; None for as long as bytes arrive.
+
+    Raises:
+        NotFetched: if no server answers, the connection breaks, or the time is over.
+        OSError: if `target` can't be written.
+    """
+    if url in _refused:
+        raise NotFetched(_refused[url])
+    deadline = None if seconds is None else time.monotonic() + seconds
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    have = part.stat().st_size if part.exists() else 0
+    try:
+        response = _answer(url, have)
+    except NotFetched as error:
+        _refused[url] = str(error)
+        raise
+    with response:
+        goes_on = response.status == http.client.PARTIAL_CONTENT
+        have = have if goes_on else 0
+        total = have + int(response.headers.get("Content-Length") or 0) or None
+        with part.open("ab" if goes_on else "wb") as file, _progress() as progress:
+            bar = progress.add_task(f"{target.name} from {url.split('/')[2]}", total=total, completed=have)
+            if not progress.console.is_terminal:
+                progress.console.print(f"downloading {url} ({(total or 0) / 1e6:.0f} MB) to {target.parent}")
+            have += _copy(response, file.write, deadline, lambda count: progress.advance(bar, count))
+    if total is not None and have < total:
+        raise NotFetched(
+            f"the connection broke after {have / 1e6:.0f} of {total / 1e6:.0f} MB; the next attempt goes on from there"
+        )
+    part.replace(target)
+
+
+def _copy(response: Any, write: Callable[[bytes], object], deadline: float | None, tell: Callable[[int], None]) -> int:
+    count = 0
+    while True:
+        if deadline is not None and time.monotonic() > deadline:
+            raise NotFetched("it took too long, and the next attempt goes on from there")
+        try:
+            block = response.read1(BLOCK)
+        except (OSError, http.client.HTTPException) as error:
+            raise NotFetched(f"the connection broke ({_told(error)}), and the next attempt goes on from there") from error
+        if not block:
+            return count
+        write(block)
+        count += len(block)
+        tell(len(block))
+
+
+def _answer(url: str, have: int) -> Any:
+    """The open response, asked for in a thread of its own because looking up a name can't be interrupted."""
+    answers: queue.Queue[Any] = queue.Queue()
+    request = urllib.request.Request(url, headers={"User-Agent": "glassyrun", **({"Range": f"bytes={have}-"} if have else {})})
+
+    def ask() -> None:
+        try:
+            answers.put(urllib.request.urlopen(request, timeout=STALL_SECONDS))
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, daemon=True, name="glassyrun-download").start()
+    try:
+        answer = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        raise NotFetched(f"no answer from {url.split('/')[2]} within {ANSWER_SECONDS:g} s") from None
+    if isinstance(answer, Exception):
+        raise NotFetched(f"{url.split('/')[2]}: {_told(answer)}") from answer
+    return answer
+
+
+def _told(error: BaseException) -> str:
+    reason = getattr(error, "reason", error)
+    return " ".join(str(reason).split()) or type(error).__name__
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)

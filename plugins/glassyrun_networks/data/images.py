@@ -1,0 +1,142 @@
+"""What every set of labelled images shares: a local file is preferred, else a download, else what `if_absent` says."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from glassyrun import DataError, DatasetOptions
+
+if TYPE_CHECKING:
+    from glassyrun import Context, LabelledData
+    from glassyrun_networks.data.arrays import Arrays, Form
+
+SAMPLE_SECONDS = 60.0
+"""Most time a download may take where the packaged sample would do instead."""
+
+
+class ImageOptions(DatasetOptions):
+    """A set of labelled images.
+
+    A new set is a subclass with a `kind`, the constants below, and the methods that read it; see `cifar10`.
+    """
+
+    title: ClassVar[str]
+    image: ClassVar[tuple[int, int, int]]
+    """Height, width, channels."""
+    classes: ClassVar[int] = 10
+    mean: ClassVar[Sequence[float]]
+    """Of the whole training set per channel, in units of the brightest pixel value."""
+    std: ClassVar[Sequence[float]]
+
+    if_absent: Annotated[
+        Literal["stop", "sample"],
+        Field(
+            description="where the set is neither on this machine nor to be downloaded: stop, or use the sample of it that is "
+            "part of the package, and say so"
+        ),
+    ] = "stop"
+    train: Annotated[int | None, Field(ge=1, description="use only the first N training images; default: all")] = None
+    test: Annotated[int | None, Field(ge=1, description="use only the first N test images; default: all")] = None
+
+    @property
+    def form(self) -> Form:
+        from glassyrun_networks.data.arrays import Form
+
+        return Form(self.image, self.classes)
+
+    @property
+    def npz(self) -> str:
+        """Name of the npz file that stands for the set where its own files are absent."""
+        return f"{self.kind}.npz"
+
+    @abstractmethod
+    def local(self, root: Path) -> Arrays | None:
+        """The set from its own files below `root`, or None where there are none.
+
+        Raises:
+            DataError: if they are damaged.
+        """
+
+    @abstractmethod
+    def fetch(self, root: Path, seconds: float | None) -> None:
+        """Downloads the set's own files into `root`, in at most `seconds` seconds.
+
+        Raises:
+            NotFetched: if that can't be done.
+            OSError: if `root` can't be written.
+        """
+
+    @abstractmethod
+    def where(self, root: Path) -> str:
+        """Which file belongs where, for whoever has to put it there by hand."""
+
+    def sample(self) -> Arrays | None:
+        """The sample that is part of the package, if there is one."""
+        return None
+
+    def load(self, context: Context) -> LabelledData:
+        """The set on the host: images uint8 [image, channel, height, width]; see the base class."""
+        from glassyrun_networks.data.places import data_root
+
+        root = data_root(context)
+        arrays = self._found(root)
+        if arrays is not None:
+            return self._labelled(arrays, ())
+        reason = self._fetched(root)
+        arrays = self._found(root) if reason is None else self.sample() if self.if_absent == "sample" else None
+        if arrays is None:
+            raise DataError(f"{self.title} is not in {root} and could not be downloaded ({reason}): {self.where(root)}")
+        warning = (
+            f"{self.title} is not in {root} and could not be downloaded ({reason}): running on the packaged SAMPLE of "
+            f"{len(arrays.train_y)} training and {len(arrays.test_y)} test images"
+        )
+        return self._labelled(arrays, () if reason is None else (warning,))
+
+    def _found(self, root: Path) -> Arrays | None:
+        from glassyrun_networks.data.arrays import read_npz
+
+        own = self.local(root)
+        if own is not None:
+            return own
+        return read_npz(root / self.npz, self.form) if (root / self.npz).is_file() else None
+
+    def _fetched(self, root: Path) -> str | None:
+        """Why the set could not be downloaded, or None if it was."""
+        from glassyrun_networks.data.download import NotFetched
+
+        try:
+            self.fetch(root, SAMPLE_SECONDS if self.if_absent == "sample" else None)
+        except NotFetched as error:
+            return str(error)
+        except OSError as error:
+            return f"{root} can't be written: {error.strerror or error}"
+        return None
+
+    def _labelled(self, arrays: Arrays, warnings: Sequence[str]) -> LabelledData:
+        import torch
+
+        from glassyrun import LabelledData
+
+        parts: dict[str, torch.Tensor] = {}
+        for part, wanted in (("train", self.train), ("test", self.test)):
+            x, y = getattr(arrays, f"{part}_x"), getattr(arrays, f"{part}_y")
+            if wanted is not None and wanted > len(y):
+                raise DataError(
+                    f"system.data.{part} = {wanted}, but {arrays.source} has {len(y)} {part} images: ask for at most that"
+                )
+            # One copy where an array is read-only (torch can't promise not to write); the channel comes first as a view.
+            x, y = x[:wanted], y[:wanted]
+            parts[f"{part}_x"] = torch.from_numpy(x if x.flags.writeable else x.copy()).movedim(-1, 1)
+            parts[f"{part}_y"] = torch.from_numpy(y)
+        used = ", ".join(
+            f"{part}: first {len(parts[f'{part}_y'])} of {len(getattr(arrays, f'{part}_y'))} images" for part in ("train", "test")
+        )
+        provenance = {"data": self.kind, "data_source": arrays.source, "data_sha256": arrays.sha256, "data_part": used}
+        return LabelledData(
+            **parts, classes=self.classes, mean=self.mean, std=self.std, provenance=provenance, warnings=tuple(warnings)
+        )
