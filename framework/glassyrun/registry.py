@@ -20,6 +20,7 @@ from glassyrun import hookspecs
 from glassyrun.errors import GlassyrunError
 from glassyrun.options import DatasetOptions, DynamicsOptions, ObservableOptions, PluginOptions, SystemOptions
 from glassyrun.provenance import FILE_PREFIX, plugin_digest
+from glassyrun.provenance import digests_for as digests_for
 
 POINTS: Mapping[str, type[PluginOptions]] = {
     "systems": SystemOptions,

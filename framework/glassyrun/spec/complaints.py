@@ -44,11 +44,14 @@ def _walk(children: Mapping[str, Any], location: tuple[int | str, ...]) -> tuple
     place: Path = ()
     value: Any = children
     for step in location:
-        inside = step in value if isinstance(value, Mapping) else isinstance(value, list | tuple) and step in range(len(value))
-        if inside:
+        if _has(value, step):
             value = value[step]
             place = (*place, step)
     return place, value
+
+
+def _has(value: Any, step: int | str) -> bool:
+    return step in value if isinstance(value, Mapping) else isinstance(value, list | tuple) and step in range(len(value))
 
 
 def _annotation(options: type[Options], place: Path) -> Any:

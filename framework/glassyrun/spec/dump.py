@@ -47,9 +47,12 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def diff_specs(a: Spec, b: Spec) -> list[Difference]:
-    """The fields in which two specs differ; observables are told apart by their labels, whatever their order."""
-    old, new = _flat(spec_tables(a)), _flat(spec_tables(b))
+def diff_specs(a: Spec | Mapping[str, Any], b: Spec | Mapping[str, Any]) -> list[Difference]:
+    """The fields in which two specs differ; observables are told apart by their labels, whatever their order.
+
+    Either may be given as the tables of a dumped spec, which then need not be loadable any more.
+    """
+    old, new = (_flat(spec_tables(spec) if isinstance(spec, Spec) else spec) for spec in (a, b))
     names = list(dict.fromkeys([*old, *new]))
     return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
 

@@ -13,6 +13,8 @@ from glassyrun.options import ObservableOptions, SystemOptions
 from glassyrun.registry import Registry
 from glassyrun.spec.checks import check
 from glassyrun.spec.document import read_document
+from glassyrun.spec.dump import diff_specs as diff_specs
+from glassyrun.spec.dump import dump_spec as dump_spec
 from glassyrun.spec.model import Spec
 from glassyrun.spec.overrides import apply_override
 from glassyrun.spec.problems import SpecError

@@ -108,10 +108,10 @@ def _place(document: Document, parts: list[str], value: Any, origin: str) -> Non
             new = old
         else:
             raise LookupError(f"{'.'.join(map(str, path))} is {shown(old)}, and nothing is below it")
-        if isinstance(container, list) and isinstance(key, int) and key == len(container):
+        if _adds(container, key):
             container.append(new)
         else:
-            container[key] = new  # a table takes a str, an array an int
+            container[key] = new
         container = new
 
 
@@ -124,6 +124,10 @@ def _key(container: Any, part: str, path: Path) -> str | int:
     if int(part) > len(container):
         raise LookupError(f"{where} has {len(container)} elements, expected an index up to {len(container)}, which adds one")
     return int(part)
+
+
+def _adds(container: Any, key: str | int) -> bool:
+    return isinstance(container, list) and key == len(container)
 
 
 def _get(container: Any, key: str | int) -> Any:

@@ -172,3 +172,27 @@ def _has_failed(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return any(_has_failed(item) for item in value)
     return value is FAILED
+
+
+def plugin_points(registry: Registry) -> set[type[PluginOptions]]:
+    """All classes without a kind of their own that a field of an installed kind is typed with, beside the four bases."""
+    found: set[type[PluginOptions]] = set()
+    todo: list[type[Options]] = [entry.options for point in POINTS for entry in registry.kinds(point).values()]
+    seen = set(todo)
+    while todo:
+        for field in fields_of(todo.pop()).values():
+            for options in _all_options(field.annotation):
+                if issubclass(options, PluginOptions) and kind_of(options) is None:
+                    found.add(options)
+                elif options not in seen:
+                    seen.add(options)
+                    todo.append(options)
+    return found
+
+
+def _all_options(annotation: Any) -> list[type[Options]]:
+    """The Options classes in an annotation, in arrays and tables too."""
+    here = options_in(annotation)
+    for inner in (item_of(annotation), value_of(annotation)):
+        here += _all_options(inner) if inner is not Any else []
+    return here
