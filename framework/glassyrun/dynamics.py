@@ -11,6 +11,7 @@ from torch import Tensor
 
 from glassyrun.state import Evaluation, State
 from glassyrun.system import System
+from glassyrun.watch import Watch
 
 
 @attrs.frozen
@@ -53,13 +54,10 @@ class Dynamics(ABC):
         Gives back the look it took at the start of the step, which the run watches for a rising or infinite energy.
         """
 
-    def step(self, system: System, state: State) -> Evaluation:
-        """One whole step: draw, update, count."""
-        evaluation = self.update(system, state, self.draw(state.step, state))
-        state.step += 1
-        return evaluation
-
-    def advance(self, system: System, state: State, n: int) -> None:
-        """`n` steps."""
+    def advance(self, system: System, state: State, n: int, watch: Watch | None = None) -> None:
+        """`n` steps; each look at the energy is shown to `watch`."""
         for _ in range(n):
-            self.step(system, state)
+            evaluation = self.update(system, state, self.draw(state.step, state))
+            if watch is not None:
+                watch.look(evaluation.energy, state.step)
+            state.step += 1

@@ -56,9 +56,14 @@ class Flat(Manifold):
 class Sphere(Manifold):
     """The sphere |x| = radius; radius √N for spherical spins.
 
-    Brownian motion of variance 2Tτ per tangent direction on a sphere of squared radius N damps the mean of x as
-    e^{−T(1−1/N)τ} (Ito's Laplacian on the sphere). The rotation x ← a x + √(1−a²) √N n̂ with n̂ a uniform tangent unit
-    vector and a = e^{−T(1−1/N)τ} has this mean and the right second moments to second order in τ.
+    Free Brownian motion with variance v = 2Tτ per tangent direction on the sphere of squared radius N in N dimensions has
+    ⟨x(τ)⟩ = e^{−T(1−1/N)τ} x and ⟨(x(τ)·x)²⟩ from the second spherical harmonic, e^{−2Tτ}. The step used here,
+
+        x ← cos θ x + sin θ √N n̂,   cos θ = exp(−(e^s − 1) |z|²/2),   s = v/N,
+
+    with z standard normal in the tangent space and n̂ = z/|z|, has the first mean exactly, for every τ (a chi-square average),
+    and the second to order τ²: ⟨cos²θ⟩ = (2e^s − 1)^{−(N−1)/2}. A rotation-invariant step is of second weak order for all
+    functions if it is so for these two. A rotation by a fixed angle of the same mean misses the second by 2T²τ²/N.
     """
 
     radius: float
@@ -71,13 +76,12 @@ class Sphere(Manifold):
         return x * (self.radius / torch.linalg.vector_norm(x, dim=1, keepdim=True))
 
     def diffuse(self, x: Vectors, noise: Vectors, variance: Float[Tensor, ""]) -> Vectors:
-        dof = x.shape[1]
         tangent = self.project(x, noise)
-        direction = tangent * (self.radius / torch.linalg.vector_norm(tangent, dim=1, keepdim=True))
-        exponent = variance * (0.5 * (dof - 1) / self.radius**2)
+        squared = (tangent * tangent).sum(1, keepdim=True)
+        exponent = (torch.expm1(variance / self.radius**2) * squared.double()) * 0.5
         cosine = torch.exp(-exponent).to(x.dtype)
         sine = torch.sqrt(-torch.expm1(-2 * exponent)).to(x.dtype)
-        return self.retract(cosine * x + sine * direction)
+        return self.retract(cosine * x + (sine * self.radius / squared.sqrt()) * tangent)
 
     def drift(self, x: Vectors) -> Float[Tensor, " replica"]:
         squared = x.double().square().sum(1)

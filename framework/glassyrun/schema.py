@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,12 +51,12 @@ def _close(definition: dict[str, Any], options: type[Options]) -> None:
 
 
 def _without_null(node: Any) -> Any:
-    """TOML has no null, so alternatives of it and defaults that are it say nothing."""
+    """TOML has no null and JSON no infinity, so alternatives and defaults that are one of them are left out."""
     if isinstance(node, list):
         return [_without_null(item) for item in node]
     if not isinstance(node, Mapping):
         return node
-    plain = {key: _without_null(item) for key, item in node.items() if not (key == "default" and item is None)}
+    plain = {key: _without_null(item) for key, item in node.items() if not _unsayable(item)}
     alternatives = plain.get("anyOf")
     if isinstance(alternatives, list):
         left = [item for item in alternatives if item != {"type": "null"}]
@@ -64,3 +65,7 @@ def _without_null(node: Any) -> Any:
             return {**left[0], **plain}
         plain["anyOf"] = left
     return plain
+
+
+def _unsayable(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and not math.isfinite(value))

@@ -1,0 +1,209 @@
+"""One spec made runnable: contexts, objects of a disorder sample, and what the result must say of them."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import psutil
+import torch
+
+from glassyrun.context import Context
+from glassyrun.dynamics import Dynamics
+from glassyrun.errors import GlassyrunError, Refusal
+from glassyrun.observable import Observable
+from glassyrun.options import Footprint
+from glassyrun.progress import Reporter
+from glassyrun.registry import digests_for
+from glassyrun.schedule import Schedule
+from glassyrun.spec.load import dump_spec
+from glassyrun.spec.model import Spec
+from glassyrun.state import State
+from glassyrun.store import Store
+from glassyrun.system import System
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+RECORDED = ("torch", "torchvision", "numpy", "numba", "glassyrun")
+
+
+@attrs.frozen
+class Setting:
+    """A spec on a machine: everything about a run but where it is kept."""
+
+    spec: Spec
+    schedule: Schedule
+    device: torch.device
+    data_root: Path | None = None
+
+    @classmethod
+    def of(cls, spec: Spec, data_root: Path | None = None) -> Setting:
+        """Resolves the device and the grids.
+
+        Raises:
+            Refusal: if the device is absent or a grid impossible.
+        """
+        return cls(spec, Schedule.of(spec), _device(spec.run.device), data_root)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.spec.run.dtype]
+
+    def context(self, owner: str, sample: int) -> Context:
+        return Context(owner, self.spec.seed, sample, self.device, self.dtype, self.data_root)
+
+    def footprint(self) -> Footprint:
+        return self.spec.system.footprint(self.context("system", 0))
+
+    def memory(self, footprint: Footprint) -> int:
+        """Bytes that a run takes at its peak, beside the torch process itself."""
+        replicas, size = self.spec.ensemble.replicas, self.dtype.itemsize
+        states = (len(self.schedule.t_w) + 6) * replicas * footprint.dof * size + 3 * replicas * footprint.dof * 8
+        return footprint.bytes + footprint.transient_bytes + states
+
+    def check_memory(self, footprint: Footprint) -> None:
+        """Refuses what will not fit, before anything is taken.
+
+        Raises:
+            Refusal: with the numbers and the remedy.
+        """
+        needed, free = self.memory(footprint), available(self.device)
+        if needed > free:
+            raise Refusal(
+                f"system: needs about {_gigabytes(needed)} ({_gigabytes(footprint.bytes)} of them for {footprint.terms} terms), "
+                f"but {_gigabytes(free)} are free on {self.device}; "
+                "make the system smaller, or take fewer replicas or waiting times"
+            )
+
+    def system(self, sample: int) -> System:
+        return self.spec.system.build(self.context("system", sample))
+
+    def dynamics(self, system: System, sample: int) -> Dynamics:
+        return self.spec.dynamics.build(self.context("dynamics", sample), system)
+
+    def observables(self, system: System, sample: int) -> dict[str, Observable]:
+        """The observables by label.
+
+        Raises:
+            GlassyrunError: if two of them bring a variable of the same name.
+        """
+        built: dict[str, Observable] = {}
+        owner: dict[str, str] = {}
+        for options in self.spec.observables:
+            observable = options.build(self.context(f"observables/{options.label}", sample), system)
+            for name in observable.variables:
+                if name in owner or name in built:
+                    raise GlassyrunError(
+                        f"observables: {owner.get(name, name)!r} and {options.label!r} both bring the variable {name!r}; "
+                        'give one of them another name with name = "…"'
+                    )
+                owner[name] = options.label
+            built[options.label] = observable
+        return built
+
+    def start(self, system: System, dynamics: Dynamics, sample: int) -> State:
+        """The State at time 0: own starts or a shared one."""
+        stream, ensemble = self.context("start", sample).stream("replica"), self.spec.ensemble
+        state = system.initial([stream.child(r if ensemble.start == "own" else 0) for r in range(ensemble.replicas)])
+        dynamics.start(system, state)
+        return state
+
+    def promise(self) -> dict[str, str]:
+        """The terms on which bits repeat: device, threads, versions, digests of plugins."""
+        versions = {"python": platform.python_version()}
+        for package in RECORDED:
+            with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+                versions[package] = importlib.metadata.version(package)
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        return {
+            "device": name,
+            "threads": str(self.spec.run.threads or torch.get_num_threads()),
+            "versions": json.dumps(versions, sort_keys=True),
+            "plugins": json.dumps(digests_for(self.spec), sort_keys=True),
+        }
+
+    def attributes(self, system: System, dynamics: Dynamics) -> dict[str, Any]:
+        """What the result says of how it came about."""
+        return {
+            "Conventions": "CF-1.11",
+            "title": f"{self.spec.system.kind} under {self.spec.dynamics.kind}",
+            "source": f"glassyrun {importlib.metadata.version('glassyrun')}",
+            "spec": dump_spec(self.spec),
+            "seed": self.spec.seed,
+            "dtype": self.spec.run.dtype,
+            "time_unit": self.spec.dynamics.time_unit,
+            "time_per_step": self.schedule.dt,
+            "degrees_of_freedom": system.dof,
+            "terms": system.terms,
+            **self.promise(),
+            **{f"system_{name}": text for name, text in system.provenance.items()},
+            **{f"dynamics_{name}": text for name, text in dynamics.provenance.items()},
+            **({"warnings": "\n".join(system.warnings)} if system.warnings else {}),
+        }
+
+    def axes(self) -> dict[str, Any]:
+        """Coordinates of the result."""
+        ensemble, unit = self.spec.ensemble, self.spec.dynamics.time_unit
+        return {
+            "sample": {"values": list(range(ensemble.samples)), "long_name": "realisation of the disorder", "units": "1"},
+            "replica": {"values": list(range(ensemble.replicas)), "long_name": "run on the same disorder", "units": "1"},
+            "time": {"values": self.schedule.coordinate("time").tolist(), "long_name": "time", "units": unit},
+            "t_w": {"values": self.schedule.coordinate("t_w").tolist(), "long_name": "waiting time", "units": unit},
+            "t": {"values": self.schedule.coordinate("t").tolist(), "long_name": "time since t_w", "units": unit},
+        }
+
+
+@attrs.frozen
+class Experiment:
+    """A setting with a place to keep what is measured and someone to tell how it gets on."""
+
+    setting: Setting
+    store: Store
+    reporter: Reporter
+    stop_requested: Mapping[str, str] = attrs.field(factory=dict)
+    """Holds the reason, under `reason`, as soon as the run should stop."""
+
+
+@contextlib.contextmanager
+def numerics(spec: Spec) -> Iterator[None]:
+    """Threads and deterministic kernels for the time of a run; what was set before is restored."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
+    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    benchmark, fill = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
+    try:
+        if spec.run.threads:
+            torch.set_num_threads(spec.run.threads)
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # only for finding bugs, and dear
+        torch.backends.cudnn.benchmark = False
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.utils.deterministic.fill_uninitialized_memory = fill
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def available(device: torch.device) -> int:
+    """Free memory in bytes."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise Refusal(f'run.device: found "{name}", but torch sees {count} GPUs here; take "cpu" or "auto"')
+    return device
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.3g} GB"

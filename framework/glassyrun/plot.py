@@ -1,0 +1,176 @@
+"""Figures of a result: energy against time and the two-time mean-square displacement.
+
+Each function takes a dataset and, if wished, axes to draw on, and gives the axes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import xarray as xr
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+
+from glassyrun import result
+from glassyrun.errors import StorageError
+from glassyrun.files import storage
+
+STYLE: dict[str, Any] = {
+    "figure.constrained_layout.use": True,
+    "figure.dpi": 150,
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "glassyrun",
+}
+COLOURS = "viridis"
+
+
+def energy(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "energy") -> Axes:
+    """Energy against time: the mean over samples and replicas, a band of one standard deviation between them."""
+    axes = ax or _axes()
+    data = ds[variable]
+    runs = [dim for dim in ("sample", "replica") if dim in data.dims]
+    count = int(np.prod([data.sizes[dim] for dim in runs]))
+    mean, spread = data.mean(runs), data.std(runs, ddof=1 if count > 1 else 0)
+    # a logarithmic axis can't show time 0: a scale that is linear up to the first time can
+    first = float(data.time.where(data.time > 0).min()) if bool((data.time > 0).any()) else 1.0
+    axes.set_xscale("symlog", linthresh=first, linscale=0.4)
+    (line,) = axes.plot(data.time, mean, label=variable)
+    if count > 1:
+        axes.fill_between(data.time, mean - spread, mean + spread, color=line.get_color(), alpha=0.25, linewidth=0)
+    axes.set_xlim(0, float(data.time.max()))
+    axes.set_xlabel(_label(data.time))
+    axes.set_ylabel(str(data.attrs.get("long_name", variable)))
+    return axes
+
+
+def msd(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "msd") -> Axes:
+    """Δ(t_w, t_w+t) against t on logarithmic axes, one curve a waiting time, the spread of replicas as a band."""
+    return two_time(ds, variable, ax, log=True, ylabel="Δ(t_w, t_w + t)")
+
+
+def overlap(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "overlap") -> Axes:
+    """C(t_w, t_w+t) against t, one curve a waiting time."""
+    return two_time(ds, variable, ax, log=False, ylabel="C(t_w, t_w + t)")
+
+
+def two_time(ds: xr.Dataset, variable: str, ax: Axes | None = None, *, log: bool, ylabel: str | None = None) -> Axes:
+    """Any variable over (t_w, t) against t: one curve a waiting time, coloured by it, with a colour bar."""
+    axes = ax or _axes()
+    data = ds[variable]
+    runs = [dim for dim in ("sample", "replica") if dim in data.dims]
+    several = int(np.prod([data.sizes[dim] for dim in runs])) > 1
+    data = data.isel(t=data.t.values > 0)
+    measured = [float(t_w) for t_w in data.t_w.values if bool(data.sel(t_w=t_w).notnull().any())]
+    norm = _norm(measured)
+    colour = mpl.colormaps[COLOURS]
+    for t_w in measured:
+        curve = data.sel(t_w=t_w)
+        mean = curve.mean(runs)
+        shade = colour(0.92 * float(norm(_on_scale(t_w, measured))))
+        axes.plot(data.t, mean, color=shade, marker=".", markersize=3)
+        if several:
+            spread = curve.std(runs, ddof=1)
+            low = (mean - spread).clip(min=float(mean.where(mean > 0).min()) / 10) if log else mean - spread
+            axes.fill_between(data.t, low, mean + spread, color=shade, alpha=0.2, linewidth=0)
+    axes.set_xscale("log")
+    if log:
+        axes.set_yscale("log")
+    axes.set_xlabel(_label(data.t))
+    axes.set_ylabel(ylabel or str(data.attrs.get("long_name", variable)))
+    _colour_bar(axes, norm, measured, _label(data.t_w))
+    return axes
+
+
+def summary(ds: xr.Dataset) -> Figure:
+    """What a run shows at a glance: energy, Δ(t_w, t_w+t), and C(t_w, t_w+t) or the test accuracy where there is room."""
+    panels = [(name, draw) for name, draw in (("energy", energy), ("msd", msd), ("overlap", overlap)) if name in ds]
+    if "test_accuracy" in ds:
+        panels = [panel for panel in panels if panel[0] != "overlap"]
+    with mpl.rc_context(STYLE):
+        count = len(panels) + ("test_accuracy" in ds)
+        figure = plt.figure(figsize=(4.1 * max(count, 1), 3.3))
+        for number, (_, draw) in enumerate(panels, start=1):
+            draw(ds, figure.add_subplot(1, count, number))
+        if "test_accuracy" in ds:
+            energy(ds, figure.add_subplot(1, count, count), variable="test_accuracy")
+        title = str(ds.attrs.get("title", ""))
+        figure.suptitle(title + ("" if ds.attrs.get("complete", 1) else " (not complete)"), fontsize=10)
+        if "warnings" in ds.attrs:
+            figure.supxlabel(
+                "see attribute `warnings`: " + str(ds.attrs["warnings"]).splitlines()[0][:110], fontsize=6, color="firebrick"
+            )
+    return figure
+
+
+def plot_run(directory: Path, output: Path | None = None, formats: Sequence[str] = ("png",)) -> list[Path]:
+    """Writes the summary figure of a run directory, of what is committed so far.
+
+    Raises:
+        StorageError: if the directory holds no run or the figure can't be written.
+    """
+    ds = result.assemble(directory)
+    if not any(name in ds for name in ("energy", "msd", "overlap", "test_accuracy")):
+        raise StorageError(
+            f"{directory}: found only {', '.join(map(str, ds.data_vars)) or 'no variable'}, and the summary figure shows energy, msd "
+            "and overlap; use glassyrun.plot.two_time on the dataset"
+        )
+    figure = summary(ds)
+    targets = [output] if output else [directory / f"summary.{suffix}" for suffix in formats]
+    try:
+        for target in targets:
+            with storage("writing", target), mpl.rc_context(STYLE):
+                figure.savefig(target, metadata=_stable(target))
+    except ValueError as error:
+        raise StorageError(f"{targets[0]}: {error}; let the name end in .png, .svg or .pdf") from error
+    finally:
+        plt.close(figure)
+    return targets
+
+
+def _stable(target: Path) -> dict[str, None]:
+    """Leaves dates out, so that the same result gives the same file."""
+    return {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(target.suffix, {})
+
+
+def _axes() -> Axes:
+    return plt.subplots(layout="constrained")[1]
+
+
+def _label(coordinate: xr.DataArray) -> str:
+    units = coordinate.attrs.get("units", "1")
+    symbol = {"time": "time", "t_w": "waiting time t_w", "t": "t"}.get(str(coordinate.name), str(coordinate.name))
+    return symbol if units == "1" else f"{symbol} ({units}s)"
+
+
+def _norm(times: Sequence[float]) -> Normalize:
+    positive = [time for time in times if time > 0]
+    if len(positive) < 2:
+        return Normalize(0, max(positive, default=1.0))
+    return LogNorm(min(positive), max(positive))
+
+
+def _on_scale(t_w: float, times: Sequence[float]) -> float:
+    """t_w = 0 takes the colour of the first positive one's end of the scale."""
+    positive = [time for time in times if time > 0]
+    return t_w if t_w > 0 or not positive else min(positive)
+
+
+def _colour_bar(axes: Axes, norm: Normalize, times: Sequence[float], label: str) -> None:
+    if len(times) > 1:
+        colours = mpl.colors.LinearSegmentedColormap.from_list("waiting", mpl.colormaps[COLOURS](np.linspace(0, 0.92, 256)))
+        bar = axes.figure.colorbar(ScalarMappable(norm, colours), ax=axes, pad=0.02)
+        bar.set_label(label)

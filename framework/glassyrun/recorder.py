@@ -1,0 +1,69 @@
+"""Collects readings on the device until they are committed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+import torch
+from torch import Tensor
+
+from glassyrun.errors import GlassyrunError
+from glassyrun.observable import Observable
+
+Index = tuple[int, ...]
+
+
+@attrs.define(eq=False)
+class Recorder:
+    """Readings of one sample since the last commit, as (index into the grid, tensor)."""
+
+    observables: Mapping[str, Observable]
+    replicas: int
+    _readings: dict[str, list[tuple[Index, Tensor]]] = attrs.field(factory=dict)
+
+    def record(self, label: str, index: Index, values: Mapping[str, Tensor]) -> None:
+        """Takes one reading of one observable.
+
+        Raises:
+            GlassyrunError: if a plugin gave back something else than it announced.
+        """
+        variables = self.observables[label].variables
+        if not isinstance(values, Mapping) or values.keys() != variables.keys():
+            found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
+            raise GlassyrunError(
+                f"observables.{label}: its plugin gave back {found}, but announced {sorted(variables)}; mend the plugin"
+            )
+        for name, value in values.items():
+            sizes = {"replica": self.replicas} | {d: len(c) for d, c in variables[name].coords.items()}
+            expected = tuple(sizes.get(d, -1) for d in variables[name].dims)
+            if not isinstance(value, Tensor) or tuple(value.shape) != expected:
+                found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise GlassyrunError(
+                    f"observables.{label}: {name} came as {found}, expected a tensor of shape {expected}; mend the plugin"
+                )
+            self._readings.setdefault(name, []).append((index, value))
+
+    def drain(self) -> dict[str, Tensor]:
+        """Tensors for a shard: `value/NAME` [reading, …] in float64 and `index/NAME` [reading, grid dimension]."""
+        tensors: dict[str, Tensor] = {}
+        for name, readings in self._readings.items():
+            tensors[f"value/{name}"] = torch.stack([value.double() for _, value in readings]).cpu()
+            tensors[f"index/{name}"] = torch.tensor([index for index, _ in readings], dtype=torch.int64)
+        self._readings = {}
+        return tensors
+
+
+def described_variables(observables: Mapping[str, Observable]) -> dict[str, dict[str, object]]:
+    """What the manifest and the result say of each variable."""
+    grids = {"time": ["time"], "t_w": ["t_w"], "pairs": ["t_w", "t"]}
+    return {
+        name: {
+            "grid": grids[observable.grid],
+            "dims": list(variable.dims),
+            "coords": {dim: [v.item() if hasattr(v, "item") else v for v in values] for dim, values in variable.coords.items()},
+            "attributes": {"long_name": variable.long_name, "units": variable.units, **variable.attributes},
+        }
+        for observable in observables.values()
+        for name, variable in observable.variables.items()
+    }

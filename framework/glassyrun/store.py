@@ -1,0 +1,217 @@
+"""A run directory: immutable shards of what was measured, one checkpoint, and a manifest whose rename is the commit."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import load, save
+from torch import Tensor
+
+from glassyrun.errors import Locked, StorageError
+from glassyrun.files import read_checked, storage, sync_directory, write_whole
+
+FORMAT = 1
+
+
+@attrs.frozen
+class Blob:
+    """A file of tensors as the manifest knows it."""
+
+    file: str
+    size: int
+    digest: str
+    about: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.define
+class Manifest:
+    """What is committed. Everything else in the directory may be thrown away."""
+
+    spec: str
+    """The resolved spec, TOML."""
+    attributes: dict[str, Any] = attrs.field(factory=dict)
+    """Attributes of the result: versions, device, provenance."""
+    axes: dict[str, Any] = attrs.field(factory=dict)
+    """Coordinates of the result."""
+    variables: dict[str, Any] = attrs.field(factory=dict)
+    shards: list[Blob] = attrs.field(factory=list)
+    references: list[Blob] = attrs.field(factory=list)
+    """What was remembered at waiting times of the sample that is under way."""
+    checkpoint: Blob | None = None
+    done: int = 0
+    """Samples that are finished."""
+    failure: str | None = None
+    complete: bool = False
+    serial: int = 0
+    """Number of the next file."""
+    format: int = FORMAT
+
+
+@attrs.define(eq=False)
+class Store:
+    """Reads and commits a run directory.
+
+    Crash-safe by construction: files are written once under new names and fsynced, then the manifest that names them
+    replaces the old one. A crash at any moment leaves the old or the new manifest, each with all its files.
+    """
+
+    directory: Path
+    manifest: Manifest
+    _lock: FileLock
+
+    @classmethod
+    def open(cls, directory: Path, spec: str, *, fresh: bool = False) -> Store:
+        """Takes possession of a run directory, made if it is absent.
+
+        Raises:
+            Locked: if another process owns it.
+            StorageError: if it can't be made, read or written.
+        """
+        with storage("making the run directory", directory):
+            directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / "lock", mode=0o644)
+        with storage("locking", directory / "lock"):
+            try:
+                lock.acquire(timeout=0)
+            except Timeout as error:
+                raise Locked(
+                    f"{directory}: another process is running here; wait for it, stop it, or choose another directory with -o DIR"
+                ) from error
+        try:
+            if fresh:
+                cls._clear(directory)
+            store = cls(directory, read_manifest(directory) or Manifest(spec), lock)
+            with storage("making the run directory", directory):
+                for part in ("shards", "checkpoints"):
+                    (directory / part).mkdir(exist_ok=True)
+                sync_directory(directory)
+            if not (directory / "manifest.json").exists():
+                write_whole(directory / "spec.toml", spec.encode())
+                store._commit_manifest(store.manifest)
+        except BaseException:
+            lock.release()
+            raise
+        return store
+
+    @staticmethod
+    def _clear(directory: Path) -> None:
+        with storage("clearing the run directory", directory):
+            for name in ("manifest.json", "spec.toml", "result.nc", "log.jsonl"):  # the manifest first: it is the commit
+                (directory / name).unlink(missing_ok=True)
+            for name in ("shards", "checkpoints"):
+                shutil.rmtree(directory / name, ignore_errors=True)
+
+    def close(self) -> None:
+        self._lock.release()
+
+    def commit(
+        self,
+        *,
+        shard: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None,
+        references: list[tuple[Mapping[str, Tensor], Mapping[str, Any]]],
+        live: set[int],
+        checkpoint: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None,
+    ) -> None:
+        """Makes durable what was measured and remembered since the last commit, and where to go on from.
+
+        `live` are the indices of the waiting times whose references are still needed. Without a checkpoint the sample is
+        finished.
+        """
+        old, draft = self.manifest, copy.deepcopy(self.manifest)
+        if shard is not None:
+            draft.shards.append(self._write(draft, "shards", "measured", *shard))
+        for tensors, about in references:
+            draft.references.append(self._write(draft, "shards", "remembered", tensors, about))
+        draft.references = [blob for blob in draft.references if blob.about["t_w"] in live]
+        draft.checkpoint = self._write(draft, "checkpoints", "state", *checkpoint) if checkpoint else None
+        draft.done += checkpoint is None
+        self._commit_manifest(draft)
+        for blob in {*_transient(old)} - {*_transient(draft)}:
+            with contextlib.suppress(OSError):  # what the manifest does not name is only litter
+                (self.directory / blob).unlink(missing_ok=True)
+
+    def finish(self) -> None:
+        self._commit_manifest(attrs.evolve(self.manifest, complete=True))
+
+    def fail(self, message: str) -> None:
+        self._commit_manifest(attrs.evolve(self.manifest, failure=message))
+
+    def describe(self, attributes: Mapping[str, Any], axes: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
+        """What the result must say, before anything is measured."""
+        self._commit_manifest(
+            attrs.evolve(self.manifest, attributes=dict(attributes), axes=dict(axes), variables=dict(variables))
+        )
+
+    def read(self, blob: Blob, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """The tensors of a committed file, in fresh memory."""
+        return read_blob(self.directory, blob, device)
+
+    def log(self, **entry: Any) -> None:
+        """One line of the sidecar: times, hosts and all that may differ between two runs of one spec."""
+        with storage("writing", self.directory / "log.jsonl"), open(self.directory / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps(entry) + "\n")
+
+    def _write(self, draft: Manifest, folder: str, what: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Blob:
+        content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
+        name = f"{folder}/{draft.serial:08d}-{what}.safetensors"
+        draft.serial += 1  # never used twice, so that a committed file is never written again
+        return Blob(name, len(content), write_whole(self.directory / name, content), dict(about))
+
+    def _commit_manifest(self, draft: Manifest) -> None:
+        content = json.dumps(attrs.asdict(draft), indent=1, sort_keys=True)
+        write_whole(self.directory / "manifest.json", content.encode())
+        self.manifest = draft
+
+
+def _transient(manifest: Manifest) -> list[str]:
+    """Files that a later manifest may drop."""
+    return [blob.file for blob in [*manifest.references, *([manifest.checkpoint] if manifest.checkpoint else [])]]
+
+
+def read_manifest(directory: Path) -> Manifest | None:
+    """The manifest of a run directory; None if there is none yet.
+
+    Raises:
+        StorageError: if it is damaged or of another format.
+    """
+    path = directory / "manifest.json"
+    with storage("reading", path):
+        if not path.exists():
+            return None
+        content = path.read_bytes()
+    try:
+        raw = json.loads(content)
+        if raw["format"] != FORMAT:
+            raise StorageError(
+                f"{path}: found format {raw['format']}, this version reads {FORMAT}; install the version that wrote it"
+            )
+        for part in ("shards", "references"):
+            raw[part] = [Blob(**blob) for blob in raw[part]]
+        raw["checkpoint"] = Blob(**raw["checkpoint"]) if raw["checkpoint"] else None
+        return Manifest(**raw)
+    except (ValueError, KeyError, TypeError) as error:
+        raise StorageError(
+            f"{path}: damaged, no manifest of a run could be read from it; restore it, or begin anew with --fresh"
+        ) from error
+
+
+def read_blob(directory: Path, blob: Blob, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """The tensors of a committed file.
+
+    They are copied into fresh memory: tensors that lie misaligned in the file's buffer changed the last bits of norms and
+    products in a quarter of the cases.
+
+    Raises:
+        StorageError: if the file is absent or is not what was committed.
+    """
+    content = read_checked(directory / blob.file, blob.size, blob.digest)
+    return {name: torch.empty_like(value).copy_(value).to(device) for name, value in load(content).items()}

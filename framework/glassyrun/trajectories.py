@@ -1,0 +1,267 @@
+"""The default Solver: evolve the System under the Dynamics and read at the events of the schedule."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import attrs
+import torch
+from torch import Tensor
+
+from glassyrun.errors import Diverged, GlassyrunError, Stopped
+from glassyrun.experiment import Experiment
+from glassyrun.observable import Observable, Reference, Snapshot
+from glassyrun.recorder import Recorder, described_variables
+from glassyrun.schedule import Event
+from glassyrun.solver import Solver
+from glassyrun.state import State
+from glassyrun.watch import Watch
+
+Reading = TypeVar("Reading")
+PACE_SECONDS = 0.5
+"""How long the host leaves the device alone: a signal is heard and the bar moves this often. No bit depends on it."""
+
+
+@attrs.frozen
+class Trajectories(Solver):
+    """One trajectory bundle (all replicas) per disorder sample, samples one after another."""
+
+    def run(self, experiment: Experiment) -> None:
+        setting = experiment.setting
+        for sample in range(experiment.store.manifest.done, setting.spec.ensemble.samples):
+            Trajectory.begin(experiment, sample).run()
+
+
+@attrs.define(eq=False)
+class Trajectory:
+    """All replicas of one sample: where they are, what is remembered of them, what was read."""
+
+    experiment: Experiment
+    sample: int
+    now: Snapshot
+    observables: dict[str, Observable]
+    watch: Watch
+    recorder: Recorder
+    events: list[Event]
+    next_event: int = 0
+    references: dict[int, dict[str, Reference]] = attrs.field(factory=dict)
+    """Index of t_w → label → what that observable remembered."""
+    unsaved: set[int] = attrs.field(factory=set)
+    """Waiting times whose frozen references are not committed yet."""
+    committed: float = attrs.field(factory=time.monotonic)
+    pace: int = 1
+
+    @classmethod
+    def begin(cls, experiment: Experiment, sample: int) -> Trajectory:
+        """Builds the sample, and takes up where the store left off."""
+        setting, store = experiment.setting, experiment.store
+        system = setting.system(sample)
+        dynamics, observables = setting.dynamics(system, sample), setting.observables(system, sample)
+        state = setting.start(system, dynamics, sample)
+        descends = dynamics.descends and setting.spec.run.rising_energy == "stop"
+        trajectory = cls(
+            experiment,
+            sample,
+            Snapshot(system, dynamics, state),
+            observables,
+            Watch.over(state.x, descends),
+            Recorder(observables, state.replicas),
+            setting.schedule.events(),
+        )
+        for warning in system.warnings if sample == 0 else ():
+            experiment.reporter.warn(warning)
+        if not store.manifest.variables:
+            store.describe(setting.attributes(system, dynamics), setting.axes(), described_variables(observables))
+        if store.manifest.checkpoint is not None:
+            trajectory.restore()
+        return trajectory
+
+    @property
+    def state(self) -> State:
+        return self.now.state
+
+    def run(self) -> None:
+        """Evolves to the last event and commits the sample as finished."""
+        samples = self.experiment.setting.spec.ensemble.samples
+        title = f"sample {self.sample + 1} of {samples}" if samples > 1 else "run"
+        self.experiment.reporter.begin(title, self.events[-1].step, self.state.step)
+        try:
+            while self.next_event < len(self.events):
+                event = self.events[self.next_event]
+                self.advance_to(event.step)
+                self.measure(event)
+                self.next_event += 1
+                self.look_after()
+            self.commit(finished=True)
+        finally:
+            self.experiment.reporter.end()
+
+    def advance_to(self, step: int) -> None:
+        """Chunks of steps; between two of them the host looks after things."""
+        while self.state.step < step:
+            chunk, began = min(step - self.state.step, self.pace), time.monotonic()
+            self.now.dynamics.advance(self.now.system, self.state, chunk, self.watch)
+            self.now = Snapshot(self.now.system, self.now.dynamics, self.state)  # readings of an earlier step are no longer true
+            self.follow()
+            self.check()
+            elapsed = time.monotonic() - began
+            self.pace = max(1, min(2 * self.pace, int(chunk * PACE_SECONDS / max(elapsed, 1e-6))))
+            if self.state.step < step:
+                self.look_after()
+
+    def follow(self) -> None:
+        for of in self.references.values():
+            for label, then in of.items():
+                if _lives(self.observables[label]):
+                    self.guarded(label, lambda o, then=then: o.follow(self.now, then))
+
+    def check(self) -> None:
+        """Stops at the first bad step; everything measured before it is kept."""
+        verdict = self.watch.verdict()
+        if verdict is None:
+            return
+        replica, step, energy = verdict
+        dt, scale = self.experiment.setting.schedule.dt, self.now.system.energy_scale
+        shown = energy / scale
+        happened = "rose to" if torch.isfinite(torch.tensor(energy)) else "became"
+        message = (
+            f"diverged in sample {self.sample}, replica {replica}, at step {step} (time {step * dt:.6g}): "
+            f"the energy {happened} {shown:.6g}; make {self.now.dynamics.step_name} smaller"
+        )
+        if self.watch.descends:
+            message += ', or set run.rising_energy = "accept" if a rise is what you want to see'
+        self.commit(failure=message)
+        raise Diverged(message + "; what was measured before is kept")
+
+    def measure(self, event: Event) -> None:
+        """Remembers first, then reads, so that the pair (t_w, 0) is there."""
+        if event.t_w is not None:
+            self.references[event.t_w] = {
+                label: Reference(event.step, self.guarded(label, lambda o: o.remember(self.now)))
+                for label, observable in self.observables.items()
+                if observable.grid == "pairs"
+            }
+            self.unsaved.add(event.t_w)
+        for label, observable in self.observables.items():
+            if observable.grid == "pairs":
+                for i, j in event.pairs:
+                    self.read(label, (i, j), self.references[i][label])
+            elif (index := event.time if observable.grid == "time" else event.t_w) is not None:
+                self.read(label, (index,), None)
+        for i, last in enumerate(self.experiment.setting.schedule.last_use()) if event.pairs else ():
+            if last <= event.step:
+                self.references.pop(i, None)
+
+    def read(self, label: str, index: tuple[int, ...], then: Reference | None) -> None:
+        self.recorder.record(label, index, self.guarded(label, lambda o: o.read(self.now, then)))
+
+    def guarded(self, label: str, call: Callable[[Observable], Reading]) -> Reading:
+        """Names the plugin that raised, and keeps what was measured."""
+        try:
+            return call(self.observables[label])
+        except GlassyrunError:
+            raise
+        except Exception as error:
+            step = self.state.step
+            self.commit()
+            raise GlassyrunError(
+                f"observables.{label}: its plugin raised {type(error).__name__} at step {step}: {' '.join(str(error).split())}; "
+                "what was measured before is kept; mend the plugin and run again, or leave this observable out"
+            ) from error
+
+    def look_after(self) -> None:
+        """Between chunks: show progress, commit now and then, hear a request to stop."""
+        energy = float(self.watch.shown.mean()) / self.now.system.energy_scale
+        self.experiment.reporter.update(self.state.step, energy)
+        reason = self.experiment.stop_requested.get("reason")
+        if reason is not None:
+            self.commit()
+            raise Stopped(
+                f"stopped by {reason} at step {self.state.step} of {self.events[-1].step}, everything is saved in "
+                f"{self.experiment.store.directory}; run the same command again to go on"
+            )
+        if time.monotonic() - self.committed > self.experiment.setting.spec.run.checkpoint_seconds:
+            self.commit()
+
+    def commit(self, *, finished: bool = False, failure: str | None = None) -> None:
+        """Makes durable what was measured, what is remembered and where the trajectory is."""
+        measured = self.recorder.drain()
+        fresh = [self.packed(i, labels, state) for i in sorted(self.unsaved) for labels, state in self.frozen(i)]
+        self.experiment.store.commit(
+            shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
+            references=[] if finished else fresh,
+            live=set() if finished else set(self.references),
+            checkpoint=None if finished else self.checkpoint(),
+        )
+        if failure is not None:
+            self.experiment.store.fail(failure)
+        self.unsaved.clear()
+        self.committed = time.monotonic()
+
+    def frozen(self, t_w: int) -> Iterator[tuple[list[str], State]]:
+        """References that no longer change, each State once however many observables share it."""
+        shared: dict[int, tuple[list[str], State]] = {}
+        for label, then in self.references.get(t_w, {}).items():
+            if not _lives(self.observables[label]):
+                shared.setdefault(id(then.state), ([], then.state))[0].append(label)
+        yield from shared.values()
+
+    def packed(self, t_w: int, labels: list[str], state: State) -> tuple[dict[str, Tensor], dict[str, object]]:
+        since = self.references[t_w][labels[0]].since
+        return pack(state), {"t_w": t_w, "since": since, "step": state.step, "labels": labels}
+
+    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """All that changes: the State, the watch, and references that live on."""
+        tensors = pack(self.state, "state/") | {f"watch/{name}": value for name, value in self.watch.tensors().items()}
+        living: list[dict[str, object]] = []
+        for i, of in self.references.items():
+            for label, then in of.items():
+                if _lives(self.observables[label]):
+                    tensors |= pack(then.state, f"living/{len(living)}/")
+                    living.append({"t_w": i, "since": then.since, "step": then.state.step, "label": label})
+        return tensors, {"sample": self.sample, "step": self.state.step, "event": self.next_event, "living": living}
+
+    def restore(self) -> None:
+        """Takes up the committed State and references; the bits that follow are those of an uninterrupted run."""
+        store, device = self.experiment.store, self.experiment.setting.device
+        blob = store.manifest.checkpoint
+        assert blob is not None
+        tensors = store.read(blob, device)
+        unpack(self.state, tensors, "state/", blob.about["step"])
+        self.watch.restore({name.removeprefix("watch/"): value for name, value in tensors.items() if name.startswith("watch/")})
+        self.next_event = blob.about["event"]
+        for number, about in enumerate(blob.about["living"]):
+            state = unpack(State(self.state.x), tensors, f"living/{number}/", about["step"])
+            self.references.setdefault(about["t_w"], {})[about["label"]] = Reference(about["since"], state)
+        for kept in store.manifest.references:
+            state = unpack(State(self.state.x), store.read(kept, device), "", kept.about["step"])
+            for label in kept.about["labels"]:
+                self.references.setdefault(kept.about["t_w"], {})[label] = Reference(kept.about["since"], state)
+
+
+def pack(state: State, prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a State under names."""
+    return {
+        f"{prefix}x": state.x,
+        **{f"{prefix}system/{name}": value for name, value in state.system.items()},
+        **{f"{prefix}dynamics/{name}": value for name, value in state.dynamics.items()},
+    }
+
+
+def unpack(state: State, tensors: dict[str, Tensor], prefix: str, step: int) -> State:
+    """Fills a State from named tensors."""
+
+    def below(part: str) -> dict[str, Tensor]:
+        start = f"{prefix}{part}/"
+        return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
+
+    state.x, state.step = tensors[f"{prefix}x"], step
+    state.system, state.dynamics = below("system"), below("dynamics")
+    return state
+
+
+def _lives(observable: Observable) -> bool:
+    """Whether its references change after t_w."""
+    return type(observable).follow is not Observable.follow
