@@ -1,0 +1,114 @@
+"""Combinations of options that have no meaning; each is one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from glassyrun_pspin import theory
+from glassyrun_pspin.monomials import count
+
+MOST_DEGREE = 16
+LEAST_DILUTION = 2.0
+"""In units of N^{p−1} couplings. With fewer, the spins condense on single couplings and the model is another one."""
+
+
+class Asked(Protocol):
+    """The options that are looked at."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def p(self) -> int | None: ...
+    @property
+    def mixture(self) -> Mapping[str, float] | None: ...
+    @property
+    def couplings(self) -> str: ...
+    @property
+    def diagonals(self) -> bool: ...
+    @property
+    def dilution(self) -> int | float | None: ...
+    @property
+    def initial_temperature(self) -> float | None: ...
+    @property
+    def coefficients(self) -> Mapping[int, float]: ...
+
+
+def fault_of(asked: Asked) -> str | None:
+    """What is wrong, or None."""
+    return _mixture(asked) or _degrees(asked) or _dilution(asked) or _temperature(asked)
+
+
+def _mixture(asked: Asked) -> str | None:
+    if asked.mixture is None:
+        return None
+    if asked.p is not None:
+        return f"p = {asked.p} beside mixture: expected one of the two; leave p out, or write p as a degree of the mixture"
+    for degree, a in asked.mixture.items():
+        if not (degree.isascii() and degree.isdigit() and str(int(degree)) == degree and 2 <= int(degree) <= MOST_DEGREE):
+            return (
+                f"mixture has the key {degree!r}: expected a number of spins from 2 to {MOST_DEGREE}, as in {{ 3 = 1, 4 = 0.5 }}"
+            )
+        if a == 0:
+            return f"mixture gives degree {degree} the coefficient 0: expected any other number; leave that degree out"
+    return None
+
+
+def _degrees(asked: Asked) -> str | None:
+    highest = max(asked.coefficients)
+    if highest > asked.n and not asked.diagonals:
+        return (
+            f"n = {asked.n} with diagonals = false has no product of {highest} different spins; "
+            f"take n ≥ {highest} or diagonals = true"
+        )
+    return None
+
+
+def diluted_terms(asked: Asked, degree: int) -> int:
+    """M of one degree."""
+    assert asked.dilution is not None
+    return asked.dilution if isinstance(asked.dilution, int) else round(asked.dilution * asked.n ** (degree - 1))
+
+
+def _dilution(asked: Asked) -> str | None:
+    if asked.dilution is None:
+        return None
+    if asked.diagonals:
+        return "diagonals = true with dilution: couplings of a diluted model join different spins; leave diagonals out"
+    if isinstance(asked.dilution, int) and len(asked.coefficients) > 1:
+        return (
+            f"dilution = {asked.dilution} with a mixture: expected a float, the multiple of N^(p−1) that each degree gets, "
+            "such as 2.0"
+        )
+    for degree in asked.coefficients:
+        terms, whole = diluted_terms(asked, degree), count(asked.n, degree, False)
+        least = round(LEAST_DILUTION * asked.n ** (degree - 1))
+        if least > whole:
+            return (
+                f"dilution at n = {asked.n}, p = {degree} would need at least 2 N^(p−1) = {least} couplings and the full model "
+                f"has only {whole}; leave dilution out"
+            )
+        if terms < least:
+            return (
+                f"dilution gives {terms} couplings of degree {degree}: expected at least 2 N^(p−1) = {least}, because with fewer "
+                f"the spins condense on single couplings; write dilution = 2.0 or more"
+            )
+        if terms > whole:
+            return (
+                f"dilution gives {terms} couplings of degree {degree}, more than the {whole} of the full model; leave dilution "
+                "out or take fewer"
+            )
+    return None
+
+
+def _temperature(asked: Asked) -> str | None:
+    start = asked.initial_temperature
+    if start is None:
+        return None
+    static = theory.static_temperature(asked.coefficients)
+    if start < static:
+        return (
+            f"initial_temperature = {start:g} is below the static transition T_s = {static:.4f}, where a planted start is no "
+            "equilibrium state; take a higher one, or leave it out for a random start"
+        )
+    return None

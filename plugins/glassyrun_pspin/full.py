@@ -1,0 +1,89 @@
+"""All couplings of one degree, each stored once, in tiles that serve a matrix product and its transpose."""
+
+from __future__ import annotations
+
+from math import factorial
+
+import attrs
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from glassyrun import Context, Stream
+from glassyrun_pspin import kernel
+from glassyrun_pspin.couplings import Couplings, Law
+from glassyrun_pspin.layout import Layout, Shape
+from glassyrun_pspin.rectangles import PlantedProducts, Weights
+
+
+@attrs.frozen(eq=False, slots=False)
+class FullCouplings(Couplings):
+    """The full model: i1 ≤ … ≤ ip with variance a² p!/(2N^{p−1} Π m!), m the multiplicities, or only i1 < … < ip."""
+
+    layout: Layout
+    store: Float[Tensor, " entry"]
+
+    def __attrs_post_init__(self) -> None:
+        self.__dict__["degree"] = self.layout.shape.degree
+        self.__dict__["terms"] = self.layout.shape.terms
+
+    @classmethod
+    def draw(
+        cls, shape: Shape, scale: float, law: Law, stream: Stream, context: Context, planted: Float[Tensor, " site"] | None
+    ) -> FullCouplings:
+        """Draws the couplings, one pivot at a time: the numbers don't depend on how pivots are put together in tiles."""
+        device, dtype = context.device, context.dtype
+        layout = Layout.build(shape, dtype.itemsize, device)
+        store = torch.zeros(layout.size, dtype=dtype, device=device)
+        variance = scale**2 * factorial(shape.degree) / (2 * shape.n ** (shape.degree - 1))
+        spins = None if planted is None else PlantedProducts.of(layout, planted)
+        weights = Weights.of(layout)
+        for tile in layout.tiles:
+            block = store[tile.offset : tile.offset + tile.size].view(tile.width, tile.right, tile.left)
+            for pivot in range(tile.first, tile.stop):
+                left, right = shape.left(pivot), shape.right(pivot)
+                normal = stream.normal((right, left), dtype=dtype, device=device, index=pivot)
+                deviation = weights.roots(pivot, dtype) * variance**0.5
+                product = None if spins is None else spins.of_pivot(pivot)
+                block[pivot - tile.first, :right, :left] = law.draw(normal, deviation.expand_as(normal), product)
+        return cls(layout, store)
+
+    def contract(self, x: Float[Tensor, "replica site"]) -> Float[Tensor, " replica"]:
+        pivot_slope = self._parts(x, False)[2]
+        return (x.double() * pivot_slope.double()).sum(1).to(x.dtype)
+
+    def slope(self, x: Float[Tensor, "replica site"]) -> Float[Tensor, "replica site"]:
+        left, right, pivot = self._parts(x, True)
+        from_left = self.layout.left.pull_back(x, left)
+        from_right = self.layout.right.pull_back(x.flip(1), right).flip(1)
+        return pivot + from_left + from_right
+
+    def _parts(self, x: Float[Tensor, "replica site"], gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Derivatives with respect to left monomials, right monomials and pivots; without `gradient` only the last."""
+        left = self.layout.left.values(x)
+        right = self.layout.right.values(x.flip(1))
+        if kernel.serves(x):
+            return kernel.sweep(self.store, self.layout.pivots, x, left, right, gradient)
+        return self._products(x, left, right, gradient)
+
+    def _products(self, x: Tensor, left: Tensor, right: Tensor, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Two matrix products a tile. Sites come first here, so that all replicas of a product lie together."""
+        x, left, right = x.t().contiguous(), left.t().contiguous(), right.t().contiguous()
+        slopes = torch.zeros_like(left), torch.zeros_like(right), torch.zeros_like(x)
+        most = max((tile.width * tile.right for tile in self.layout.tiles), default=0)
+        inner, outer = x.new_empty(most, x.shape[1]), x.new_empty(most, x.shape[1])
+        for tile in self.layout.tiles:
+            block = self.store[tile.offset : tile.offset + tile.size].view(tile.width * tile.right, tile.left)
+            split = (tile.width, tile.right, x.shape[1])
+            product = torch.mm(block, left[: tile.left], out=inner[: len(block)]).view(split)
+            rights, pivots = right[: tile.right].unsqueeze(0), x[tile.first : tile.stop].unsqueeze(1)
+            slopes[2][tile.first : tile.stop] = (product * rights).sum(1)
+            if gradient:
+                slopes[1][: tile.right] += (product * pivots).sum(0)
+                weights = torch.mul(rights, pivots, out=outer[: len(block)].view(split)).view(len(block), -1)
+                slopes[0][: tile.left].addmm_(block.t(), weights)
+        return slopes[0].t(), slopes[1].t(), slopes[2].t()
+
+    def pick(self, terms: Int[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Int[Tensor, "*shape degree"]]:
+        place, sites = self.layout.locate(terms)
+        return self.store[place], sites

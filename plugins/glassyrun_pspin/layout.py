@@ -1,0 +1,162 @@
+"""Where each coupling of a full p-spin lies in memory.
+
+A sorted multi-index i1 ≤ … ≤ ip is cut into a left part, a pivot j and a right part, of degrees a, 1 and b = p − 1 − a. For a
+fixed pivot the couplings are a full rectangle, right monomials on {j … N−1} times left monomials on {0 … j}, and both are
+prefixes in colexicographic order (sites reversed for the right ones). A few pivots together make a tile
+
+    T[pivot, right, left]
+
+whose product with the left monomials and whose transposed product with the others are two matrix products on the same
+memory, while it is in cache. So every coupling is stored once and read once, for every p, and nothing is scattered.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import attrs
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from glassyrun_pspin.monomials import Monomials, count
+
+ALIGNMENT = 64
+"""Bytes; tiles start on cache lines."""
+
+
+@attrs.frozen
+class Tiling:
+    """How large a tile may be: large enough to be worth a call, small enough for the cache, and not much padding."""
+
+    most_bytes: int = 2 * 2**20
+    most_padding: int = 2**16
+    """Padded entries of one tile."""
+    padding_share: float = 0.05
+    """Padded entries of one tile, as a part of it, beyond which it must be small instead."""
+
+    @classmethod
+    def of(cls, device: torch.device) -> Tiling:
+        # A GPU wants few launches: tiles as wide as the padding allows.
+        return cls() if device.type == "cpu" else cls(2**26, 2**20, 0.12)
+
+
+@attrs.frozen
+class Tile:
+    """Pivots `first` ≤ j < `stop` with room for `right` right and `left` left monomials each, at `offset` of the store."""
+
+    offset: int
+    first: int
+    stop: int
+    right: int
+    left: int
+
+    @property
+    def width(self) -> int:
+        return self.stop - self.first
+
+    @property
+    def size(self) -> int:
+        return self.width * self.right * self.left
+
+
+@attrs.frozen
+class Shape:
+    """One degree of the model: N sites, p indices, with repeated indices or without."""
+
+    n: int
+    degree: int
+    repeats: bool
+
+    @property
+    def left_degree(self) -> int:
+        return self.degree // 2
+
+    @property
+    def right_degree(self) -> int:
+        return (self.degree - 1) // 2
+
+    @property
+    def terms(self) -> int:
+        return count(self.n, self.degree, self.repeats)
+
+    def left(self, pivot: int) -> int:
+        """Left monomials that go with a pivot."""
+        return count(pivot + self.repeats, self.left_degree, self.repeats)
+
+    def right(self, pivot: int) -> int:
+        """Right monomials that go with a pivot."""
+        return count(self.n - 1 - pivot + self.repeats, self.right_degree, self.repeats)
+
+    def table_bytes(self) -> int:
+        """Index tables: monomials, pivots (start, stride, left, right), first term of each pivot."""
+        right = Monomials.table_bytes(self.n, self.right_degree, self.repeats)
+        left = Monomials.table_bytes(self.n, self.left_degree, self.repeats)
+        return left + right + 8 * 4 * self.n + 8 * self.n
+
+    def tiles(self, itemsize: int, tiling: Tiling) -> Iterator[Tile]:
+        """Cuts the pivots into tiles, greedily."""
+        offset = first = 0
+        align = ALIGNMENT // itemsize
+        while first < self.n:
+            right, stop, filled = self.right(first), first, 0
+            while stop < self.n:
+                size = (stop + 1 - first) * right * self.left(stop)
+                filled += self.left(stop) * self.right(stop)
+                padding = size - filled
+                too_much = padding > tiling.padding_share * size and padding > tiling.most_padding
+                if stop > first and (size * itemsize > tiling.most_bytes or too_much):
+                    break
+                stop += 1
+            tile = Tile(offset, first, stop, right, self.left(stop - 1))
+            if tile.size:
+                yield tile
+                offset = math.ceil((offset + tile.size) / align) * align
+            first = stop
+
+
+@attrs.frozen(eq=False)
+class Layout:
+    """A Shape with its tiles and index tables on a device."""
+
+    shape: Shape
+    tiles: tuple[Tile, ...]
+    left: Monomials
+    right: Monomials
+    pivots: Int[Tensor, "pivot 4"]
+    """For each pivot: where its rectangle starts, its row stride, its left and right monomials."""
+    starts: Int[Tensor, " pivot"]
+    """The first term of each pivot."""
+    size: int
+    """Entries of the store, padding included."""
+
+    @classmethod
+    def build(cls, shape: Shape, itemsize: int, device: torch.device) -> Layout:
+        tiles = tuple(shape.tiles(itemsize, Tiling.of(device)))
+        rows = [[0, 1, 0, 0] for _ in range(shape.n)]
+        for tile in tiles:
+            for pivot in range(tile.first, tile.stop):
+                start = tile.offset + (pivot - tile.first) * tile.right * tile.left
+                rows[pivot] = [start, tile.left, shape.left(pivot), shape.right(pivot)]
+        pivots = torch.tensor(rows, dtype=torch.int64)
+        held = pivots[:, 2] * pivots[:, 3]
+        left = Monomials.build(shape.n, shape.left_degree, shape.repeats, device)
+        right = Monomials.build(shape.n, shape.right_degree, shape.repeats, device)
+        return cls(shape, tiles, left, right, pivots.to(device), (held.cumsum(0) - held).to(device), store_size(tiles))
+
+    def locate(self, terms: Int[Tensor, "*shape"]) -> tuple[Int[Tensor, "*shape"], Int[Tensor, "*shape degree"]]:
+        """Where in the store the given terms lie, and their sites in ascending order."""
+        pivot = torch.searchsorted(self.starts, terms, right=True) - 1
+        start, stride, left, _ = self.pivots[pivot].unbind(-1)
+        rest = terms - self.starts[pivot]
+        row = torch.div(rest, left, rounding_mode="floor")
+        column = rest - row * left
+        right_sites = (self.shape.n - 1 - self.right.members(row)).flip(-1)
+        sites = torch.cat([self.left.members(column), pivot.unsqueeze(-1), right_sites], -1)
+        return start + row * stride + column, sites
+
+
+def store_size(tiles: tuple[Tile, ...]) -> int:
+    """Entries that the tiles take."""
+    return tiles[-1].offset + tiles[-1].size if tiles else 0

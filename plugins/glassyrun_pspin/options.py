@@ -1,0 +1,125 @@
+"""The table `[system]` of a spherical p-spin."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+import glassyrun
+from glassyrun import Context, Footprint, Refusal, System, SystemOptions
+from glassyrun_pspin import theory
+from glassyrun_pspin.build import build, size_of
+from glassyrun_pspin.checks import MOST_DEGREE, fault_of
+
+MOST_SITES = 1_000_000
+
+
+def _finite_or_none(value: Any) -> Any:
+    """`inf` and "inf" are the random start, as if nothing were given."""
+    return None if value in (math.inf, "inf") else value
+
+
+def _text_keys(value: Any) -> Any:
+    """TOML's keys are strings; Python callers may write numbers."""
+    return {str(key): a for key, a in value.items()} if isinstance(value, dict) else value
+
+
+class PSpinOptions(SystemOptions):
+    """The spherical p-spin: H = −Σ J σ…σ on Σσ² = N, Cov[H, H′] = N·½ Σ a_p² q^p.
+
+    The energy is reported per spin. In this unit p = 3 has T_d = √(3/8) = 0.612 and the threshold energy −1.1547. The terms
+    are the couplings: a mini-batch looks at some of them.
+    """
+
+    kind: Literal["pspin"] = "pspin"
+    n: int = Field(ge=2, le=MOST_SITES, description="number of spins N")
+    p: int | None = Field(
+        None, ge=2, le=MOST_DEGREE, description="spins in one product; default 3. For several at once give `mixture` instead"
+    )
+    mixture: Annotated[dict[str, float] | None, BeforeValidator(_text_keys)] = Field(
+        None, min_length=1, description="H = Σ a_p H_p as a table p → a_p, for example { 3 = 1.0, 4 = 0.5 }; excludes `p`"
+    )
+    couplings: Literal["gaussian", "binary"] = Field(
+        "gaussian", description="law of a coupling: normal, or ±1 times its standard deviation"
+    )
+    diagonals: bool = Field(
+        True,
+        description="whether the same spin may occur twice in a product (rotation invariant, the default), or only i1 < … < ip",
+    )
+    dilution: int | float | None = Field(
+        None,
+        gt=0,
+        description="keep only M random couplings without repeated spins: an integer is M, a float multiplies N^(p−1); "
+        "at least 2.0",
+    )
+    initial_temperature: Annotated[float | None, BeforeValidator(_finite_or_none)] = Field(
+        None,
+        gt=0,
+        description="temperature T_i at which the start is in equilibrium (planted, shared by all replicas of a sample); "
+        "absent or inf: a random start",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, table: Any) -> Any:
+        """Defaults that depend on other fields, written out, so that a resolved spec says what was run."""
+        if not isinstance(table, dict):
+            return table
+        table = dict(table)
+        if table.get("mixture") is None and table.get("p") is None:
+            table["p"] = 3
+        if table.get("dilution") is not None:
+            table.setdefault("diagonals", False)
+        return table
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        fault = fault_of(self)
+        if fault:
+            raise ValueError(fault)
+        return self
+
+    @property
+    def coefficients(self) -> dict[int, float]:
+        """a_p of each degree, ascending."""
+        if self.mixture is None:
+            return {self.p or 3: 1.0}
+        return {int(p): a for p, a in sorted(self.mixture.items(), key=lambda item: int(item[0]))}
+
+    def footprint(self, context: Context) -> Footprint:
+        terms, held, transient = size_of(self, context)
+        return Footprint(self.n, terms, held, transient, self._notes())
+
+    def build(self, context: Context) -> System:
+        try:
+            return build(self, context)
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "alloc" not in str(error).lower() and "memory" not in str(error).lower():
+                raise
+            need = self.footprint(context).bytes
+            raise Refusal(
+                f"system.n = {self.n}: the couplings take {need / 1e9:.3g} GB, which {context.device} did not give; "
+                "take a smaller n, float32, or dilution"
+            ) from error
+
+    def always_measured(self) -> tuple[str, ...]:
+        return ("participation",) if self.dilution is not None else ()
+
+    def minibatch_temperature(self, learning_rate: float, terms: int, batch: int) -> float:
+        """T_eff = α (p/4)(M/B − 1), p weighted with a_p² in a mixture: how hot mini-batches of B of M couplings are."""
+        weights = {p: a * a for p, a in self.coefficients.items()}
+        strength = sum(p * w for p, w in weights.items())
+        return theory.minibatch_temperature(strength, learning_rate, terms, batch)
+
+    def _notes(self) -> tuple[str, ...]:
+        if self.initial_temperature is None:
+            return ()
+        energy = theory.planted_energy(self.coefficients, self.initial_temperature)
+        return (f"planted start at T_i = {self.initial_temperature:g}: energy {energy:.4f}, shared by all replicas of a sample",)
+
+
+@glassyrun.hookimpl
+def glassyrun_systems() -> list[type[SystemOptions]]:
+    return [PSpinOptions]
