@@ -129,12 +129,8 @@ def _options(options: type[Options]) -> Iterator[tuple[str, FieldInfo]]:
 
 def _nested(options: type[Options]) -> list[type[Options]]:
     """Tables below one of a plugin, other than those that another plugin brings."""
-    return [
-        nested
-        for _, field in _options(options)
-        for nested in options_in(field.annotation)
-        if not issubclass(nested, PluginOptions)
-    ]
+    tables = [nested for _, field in _options(options) for nested in options_in(field.annotation)]
+    return [nested for nested in dict.fromkeys(tables) if not issubclass(nested, PluginOptions)]
 
 
 def _default(field: FieldInfo) -> str:

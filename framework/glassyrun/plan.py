@@ -31,8 +31,9 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
         f"ensemble     {_count(ensemble.samples, 'sample')} of {_count(ensemble.replicas, 'replica')}, start = {ensemble.start}",
         f"grids        {len(schedule.time)} times, {len(schedule.t_w)} waiting times, {len(schedule.t)} lags: "
         f"{len(events)} events, {pairs} pairs",
-        f"memory       about {setting.memory(footprint) / 1e6:.4g} MB ({footprint.bytes / 1e6:.4g} MB of them stored by the system); "
-        f"{available(setting.device) / 1e6:.4g} MB are free on {setting.device}",
+        f"memory       about {setting.memory(footprint) / 1e6:.4g} MB "
+        f"({footprint.bytes / 1e6:.4g} MB of them stored by the system); {available(setting.device) / 1e6:.4g} MB "
+        f"are free on {setting.device}",
         *(f"note         {note}" for note in (*footprint.notes, *spec.dynamics.notes(footprint, spec.system))),
     ]
     setting.check_memory(footprint)

@@ -15,7 +15,7 @@ import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
 
 from glassyrun import result
@@ -39,19 +39,20 @@ COLOURS = "viridis"
 
 
 def energy(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "energy") -> Axes:
-    """Energy against time: the mean over samples and replicas, a band of one standard deviation between them."""
+    """Energy against time: the mean over samples and replicas, a band of one standard deviation between them.
+
+    The time axis is logarithmic, so time 0 is not on it.
+    """
     axes = ax or _axes()
     data = ds[variable]
+    data = data.isel(time=data.time.values > 0)
     runs = [dim for dim in ("sample", "replica") if dim in data.dims]
-    count = int(np.prod([data.sizes[dim] for dim in runs]))
-    mean, spread = data.mean(runs), data.std(runs, ddof=1 if count > 1 else 0)
-    # a logarithmic axis can't show time 0: a scale that is linear up to the first time can
-    first = float(data.time.where(data.time > 0).min()) if bool((data.time > 0).any()) else 1.0
-    axes.set_xscale("symlog", linthresh=first, linscale=0.4)
-    (line,) = axes.plot(data.time, mean, label=variable)
-    if count > 1:
+    mean = data.mean(runs)
+    (line,) = axes.plot(data.time, mean)
+    if int(np.prod([data.sizes[dim] for dim in runs])) > 1:
+        spread = data.std(runs, ddof=1)
         axes.fill_between(data.time, mean - spread, mean + spread, color=line.get_color(), alpha=0.25, linewidth=0)
-    axes.set_xlim(0, float(data.time.max()))
+    axes.set_xscale("log")
     axes.set_xlabel(_label(data.time))
     axes.set_ylabel(str(data.attrs.get("long_name", variable)))
     return axes
@@ -75,23 +76,27 @@ def two_time(ds: xr.Dataset, variable: str, ax: Axes | None = None, *, log: bool
     several = int(np.prod([data.sizes[dim] for dim in runs])) > 1
     data = data.isel(t=data.t.values > 0)
     measured = [float(t_w) for t_w in data.t_w.values if bool(data.sel(t_w=t_w).notnull().any())]
-    norm = _norm(measured)
-    colour = mpl.colormaps[COLOURS]
+    norm, colours = _norm(measured), _colours()
     for t_w in measured:
         curve = data.sel(t_w=t_w)
         mean = curve.mean(runs)
-        shade = colour(0.92 * float(norm(_on_scale(t_w, measured))))
-        axes.plot(data.t, mean, color=shade, marker=".", markersize=3)
+        shade = colours(float(norm(t_w))) if t_w > 0 else "black"  # zero has no place on a logarithmic colour bar
+        style = {"color": shade, "marker": ".", "markersize": 3}
+        axes.plot(data.t, mean, **style if t_w > 0 else {**style, "linestyle": "--", "label": "t_w = 0"})
         if several:
             spread = curve.std(runs, ddof=1)
             low = (mean - spread).clip(min=float(mean.where(mean > 0).min()) / 10) if log else mean - spread
-            axes.fill_between(data.t, low, mean + spread, color=shade, alpha=0.2, linewidth=0)
+            axes.fill_between(data.t, low, mean + spread, color=shade, alpha=0.15, linewidth=0)
+    if 0 in measured:
+        axes.legend(loc="best", handlelength=1.8)
     axes.set_xscale("log")
     if log:
         axes.set_yscale("log")
     axes.set_xlabel(_label(data.t))
     axes.set_ylabel(ylabel or str(data.attrs.get("long_name", variable)))
-    _colour_bar(axes, norm, measured, _label(data.t_w))
+    if any(t_w > 0 for t_w in measured):
+        bar = axes.figure.colorbar(ScalarMappable(norm, colours), ax=axes, pad=0.02)
+        bar.ax.set_title("t_w", fontsize="medium")
     return axes
 
 
@@ -125,8 +130,8 @@ def plot_run(directory: Path, output: Path | None = None, formats: Sequence[str]
     ds = result.assemble(directory)
     if not any(name in ds for name in ("energy", "msd", "overlap", "test_accuracy")):
         raise StorageError(
-            f"{directory}: found only {', '.join(map(str, ds.data_vars)) or 'no variable'}, and the summary figure shows energy, msd "
-            "and overlap; use glassyrun.plot.two_time on the dataset"
+            f"{directory}: found only {', '.join(map(str, ds.data_vars)) or 'no variable'}, and the summary figure shows "
+            "energy, msd and overlap; use glassyrun.plot.two_time on the dataset"
         )
     figure = summary(ds)
     targets = [output] if output else [directory / f"summary.{suffix}" for suffix in formats]
@@ -163,14 +168,6 @@ def _norm(times: Sequence[float]) -> Normalize:
     return LogNorm(min(positive), max(positive))
 
 
-def _on_scale(t_w: float, times: Sequence[float]) -> float:
-    """t_w = 0 takes the colour of the first positive one's end of the scale."""
-    positive = [time for time in times if time > 0]
-    return t_w if t_w > 0 or not positive else min(positive)
-
-
-def _colour_bar(axes: Axes, norm: Normalize, times: Sequence[float], label: str) -> None:
-    if len(times) > 1:
-        colours = mpl.colors.LinearSegmentedColormap.from_list("waiting", mpl.colormaps[COLOURS](np.linspace(0, 0.92, 256)))
-        bar = axes.figure.colorbar(ScalarMappable(norm, colours), ax=axes, pad=0.02)
-        bar.set_label(label)
+def _colours() -> LinearSegmentedColormap:
+    """Viridis without its yellow end, which is hard to see on white."""
+    return LinearSegmentedColormap.from_list("waiting", mpl.colormaps[COLOURS](np.linspace(0, 0.9, 256)))

@@ -73,7 +73,7 @@ class Registry:
                 registry.add(point.name, plugin)
         for file in files:
             name = file.stem if file.stem not in registry.digests else str(file)
-            registry.add(name, _import_file(file))
+            registry.add(name, import_file(file))
         return registry
 
     def add(self, name: str, plugin: Any) -> None:
@@ -168,7 +168,7 @@ def _module_name(plugin: Any) -> str:
     return plugin.__name__ if isinstance(plugin, ModuleType) else str(getattr(plugin, "__module__", type(plugin).__module__))
 
 
-def _import_file(file: Path) -> ModuleType:
+def import_file(file: Path) -> ModuleType:
     if not file.is_file():
         raise GlassyrunError(f"--plugin {file}: there is no such file; give the path of a Python file with hook functions")
     name = FILE_PREFIX + re.sub(r"\W", "_", str(file.resolve()))
