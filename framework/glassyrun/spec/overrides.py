@@ -50,15 +50,16 @@ def _path(field: str) -> list[str]:
     if len(field) > LONGEST or "\n" in field or not field.strip():
         raise ValueError("no field, expected a dotted name such as system.n")
     try:
-        key_lines(f"{field} = 0")
+        lines = key_lines(f"{field} = 0")
         nested: Any = tomli.loads(f"{field} = 0")
     except (tomli.TOMLDecodeError, LimitExceeded):
-        raise ValueError("not a field name, expected a dotted name such as system.n or observables.0.name") from None
-    parts: list[str] = []
-    while isinstance(nested, dict):
-        part, nested = next(iter(nested.items()))
-        parts.append(part)
-    return parts
+        nested, lines = {}, {}
+    path = max(lines, key=len, default=())
+    for part in path:
+        nested = nested[part]
+    if nested != 0:  # a comment, a header, or no key at all
+        raise ValueError("not a field name, expected a dotted name such as system.n or observables.0.name")
+    return [str(part) for part in path]
 
 
 def _value(text: str) -> Any:
@@ -77,7 +78,7 @@ def _value(text: str) -> Any:
         raise ValueError(f"found {limit.found}, expected {limit.expected}") from None
     except tomli.TOMLDecodeError as error:
         if text.startswith(("[", "{", '"', "'")):
-            raise ValueError(f"not a valid TOML value: {error.msg}") from None
+            raise ValueError(f"not a valid TOML value: {error.msg[:1].lower()}{error.msg[1:]}") from None
         return text
     return parsed["value"] if len(parsed) == 1 else text
 
@@ -122,7 +123,7 @@ def _key(container: Any, part: str, path: Path) -> str | int:
     if not part.isdecimal() or len(part) > 9:
         raise LookupError(f"{where} is an array, expected a number between {where} and what is below it, such as {where}.0")
     if int(part) > len(container):
-        raise LookupError(f"{where} has {len(container)} elements, expected an index up to {len(container)}, which adds one")
+        raise LookupError(f"{where} ends before that, expected an index up to {len(container)}, which adds one")
     return int(part)
 
 

@@ -17,7 +17,7 @@ from glassyrun.options import Options, PluginOptions
 from glassyrun.registry import POINTS, Registry, kind_of
 from glassyrun.spec.complaints import complaints
 from glassyrun.spec.document import FAILED, Document
-from glassyrun.spec.problems import MOST_PROBLEMS, Path, Problem, listed, meant, shown
+from glassyrun.spec.problems import MOST_PROBLEMS, Path, Problem, listed, meant, nearest, shown
 from glassyrun.spec.words import fields_of, item_of, members, options_in, value_of, words
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
@@ -33,18 +33,18 @@ class Validator:
         self.parts: dict[str, Any] = {}
         """The tables of the document that are in order, also where the whole is not."""
 
-    def complain(self, path: Path, found: str, expected: str = "", hint: str = "") -> Any:
-        """Notes a problem; gives back `FAILED`."""
+    def complain(self, path: Path, found: str, expected: str = "", hint: str = "") -> None:
+        """Notes a problem."""
         if len(self.problems) <= 2 * MOST_PROBLEMS:
             self.problems.append(self.document.problem(path, found, expected, hint))
-        return FAILED
 
     def table(self, options: type[AnyOptions], value: Any, path: Path = ()) -> AnyOptions | Any:
         """`value` as an instance of `options` or of the plugin class its kind names; `FAILED` where it is none."""
         if isinstance(value, options):
             return value
         if not isinstance(value, dict):
-            return self.complain(path, f"found {shown(value)}", words(options))
+            self.complain(path, f"found {shown(value)}", words(options))
+            return FAILED
         chosen = self.chosen(options, value, path) if _is_point(options) else options
         if chosen is None:
             return FAILED
@@ -75,7 +75,8 @@ class Validator:
     def value(self, annotation: Any, value: Any, path: Path) -> Any:
         """`value` with every table in it read; anything else is left to the model."""
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
-            return self.complain(path, f"found {shown(value)}", "an integer of at most 64 bits, as TOML has them")
+            self.complain(path, f"found {shown(value)}", "an integer of at most 64 bits, as TOML has them")
+            return FAILED
         if isinstance(value, dict):
             return self.any_table(annotation, value, path)
         if isinstance(value, list):
@@ -104,13 +105,13 @@ class Validator:
             return fitting[0]
         if fitting:
             both = listed((f"'{next(key for key in own[options] if key in value)}'" for options in fitting), "and")
-            return self.complain(path, f"has {both}", "one of them") and None
+            return self.complain(path, f"has {both}", "one of them")
         keys = [key for options in candidates for key in own[options]]
         known = {key for options in candidates for key in fields_of(options)}
         hints = [f"{key}: {hint}" for key in value if key not in known and (hint := meant(key, keys))]
         choices = [options for options, keys in own.items() if keys]
         needed = listed(", ".join(f"'{key}'" for key in own[options]) for options in choices)
-        return self.complain(path, f"found {shown(value)}", f"{needed} in it", "; ".join(hints)) and None
+        return self.complain(path, f"found {shown(value)}", f"{needed} in it", "; ".join(hints))
 
     def chosen(self, options: type[AnyOptions], value: dict[str, Any], path: Path) -> type[AnyOptions] | None:
         """The installed class that the table's kind names."""
@@ -118,11 +119,11 @@ class Validator:
         expected = f"one of {', '.join(kinds)}" if kinds else "nothing: no plugin brings any"
         kind = value.get("kind")
         if kind is None:
-            return self.complain((*path, "kind"), "missing", expected) and None
+            return self.complain((*path, "kind"), "missing", expected)
         if not isinstance(kind, str):
-            return self.complain((*path, "kind"), f"found {shown(kind)}", expected) and None
+            return self.complain((*path, "kind"), f"found {shown(kind)}", expected)
         if kind not in kinds:
-            return self.complain((*path, "kind"), f"unknown kind {shown(kind)}", expected, self.kind_hint(kind, kinds)) and None
+            return self.complain((*path, "kind"), f"unknown kind {shown(kind)}", expected, self.kind_hint(kind, kinds))
         return kinds[kind]
 
     def kind_hint(self, kind: str, kinds: Iterable[str]) -> str:
@@ -135,18 +136,23 @@ class Validator:
     def known(self, options: type[Options], value: dict[str, Any], path: Path) -> dict[str, Any]:
         """The table without keys that the class does not have; each is a problem.
 
-        Where an override has changed the kind, what the file says of the old kind alone is dropped.
+        Where an override has changed the kind, what the file says of the old kind alone is dropped. A field whose name is
+        misspelt is not missing as well.
         """
         fields = fields_of(options)
         if options.model_config.get("extra") != "forbid":
             return value
         was = self.document.replaced.get((*path, "kind"), value.get("kind"))
+        known = {key: item for key, item in value.items() if key in fields}
         for key in value:
             if key in fields or (was != value.get("kind") and not self.from_override((*path, key))):
                 continue
-            expected = "" if meant(key, fields) else f"one of {', '.join(fields)}"
-            self.complain((*path, key), "unknown field", expected, meant(key, fields))
-        return {key: item for key, item in value.items() if key in fields}
+            near = nearest(key, fields)
+            expected = "" if near else f"one of {', '.join(fields)}"
+            self.complain((*path, key), "unknown field", expected, f"did you mean '{near}'?" if near else "")
+            if near:
+                known.setdefault(near, FAILED)
+        return known
 
     def from_override(self, path: Path) -> bool:
         return any(origin[: len(path)] == path or path[: len(origin)] == origin for origin in self.document.origins)

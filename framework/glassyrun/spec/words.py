@@ -97,6 +97,8 @@ def _member_words(member: Any, constraints: list[Any], description: str) -> str:
         return f"a table with {', '.join(fields_of(member))}"
     if origin in (list, tuple, set, frozenset, Sequence):
         return f"an array{_length(constraints)} (each item {words(get_args(member)[0])})"
+    if origin is dict:
+        return f"a table (each value {words(get_args(member)[1])})"
     word = PLAIN.get(origin or member, f"a value of type {getattr(member, '__name__', member)}")
     return word + _limits(constraints) + _pattern(constraints, description)
 
