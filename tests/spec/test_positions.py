@@ -111,6 +111,13 @@ def test_every_key_of_a_document_is_found_on_its_line(text: str) -> None:
     check(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["a", "a =", "a = [", "a = {", "a = {b", "a = [1", "a = [1,", "[", "[[", "[a", "[[a]", 'a = "', "a."]
+)
+def test_what_ends_too_soon_is_left_to_tomli(text: str) -> None:
+    key_lines(text)
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.text(alphabet="[]{}\"'=.#,\n\\ ab1", max_size=40))
 def test_whatever_tomli_takes_has_positions(text: str) -> None:

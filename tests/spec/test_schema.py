@@ -87,4 +87,5 @@ def test_kinds_are_completed_with_their_text(validator: Any) -> None:
 def test_the_installed_plugins_have_a_schema() -> None:
     schema = spec_schema(Registry.installed())
     jsonschema.Draft202012Validator.check_schema(json.loads(json.dumps(schema, allow_nan=False)))
-    assert "null" not in json.dumps(schema)
+    assert '"null"' not in json.dumps(schema)
+    assert ": null" not in json.dumps(schema)

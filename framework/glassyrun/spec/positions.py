@@ -174,7 +174,7 @@ class Scanner:
 
     def element(self, path: Path, index: int, depth: int) -> None:
         line = self.line(self.at)
-        if line != self.lines.get(path) or self.text[self.at] in "[{":
+        if line != self.lines.get(path) or self.text.startswith(("[", "{"), self.at):
             self.lines[(*path, index)] = line
         self.value((*path, index), depth + 1)
 
