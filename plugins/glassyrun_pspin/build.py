@@ -37,7 +37,7 @@ def size_of(asked: Asked, context: Context) -> tuple[int, int, int]:
             continue
         tiles = tuple(shape.tiles(itemsize, Tiling.of(context.device)))
         held += store_size(tiles) * itemsize + shape.table_bytes()
-        transient = max(transient, max((tile.right * tile.left for tile in tiles), default=0) * 48)
+        transient = max(transient, max((tile.rows * tile.columns for tile in tiles), default=0) * 48)
     planted = asked.n * itemsize if asked.initial_temperature is not None else 0
     return terms, held + planted, transient
 

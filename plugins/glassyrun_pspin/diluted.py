@@ -60,9 +60,9 @@ class DilutedCouplings(Couplings):
         return ((x.double() * self.slope(x).double()).sum(1) / self.degree).to(x.dtype)
 
     def slope(self, x: Float[Tensor, "replica site"]) -> Float[Tensor, "replica site"]:
+        if kernel.serves(x):
+            return kernel.tuples(self.sites, self.values, x)
         columns = x.t().contiguous()
-        if kernel.compiled(x):
-            return kernel.sweep_tuples(self.sites, self.values, columns).t()
         total = torch.zeros_like(columns)
         step = max(1, CHUNK // x.shape[0])
         for begin in range(0, self.terms, step):

@@ -39,13 +39,13 @@ class FullCouplings(Couplings):
         spins = None if planted is None else PlantedProducts.of(layout, planted)
         weights = Weights.of(layout)
         for tile in layout.tiles:
-            block = store[tile.offset : tile.offset + tile.size].view(tile.width, tile.right, tile.left)
+            block = store[tile.offset : tile.offset + tile.size].view(tile.width, tile.rows, tile.columns)
             for pivot in range(tile.first, tile.stop):
-                left, right = shape.left(pivot), shape.right(pivot)
-                normal = stream.normal((right, left), dtype=dtype, device=device, index=pivot)
+                rows, columns = shape.rectangle(pivot)
+                normal = stream.normal((rows, columns), dtype=dtype, device=device, index=pivot)
                 deviation = weights.roots(pivot, dtype) * variance**0.5
                 product = None if spins is None else spins.of_pivot(pivot)
-                block[pivot - tile.first, :right, :left] = law.draw(normal, deviation.expand_as(normal), product)
+                block[pivot - tile.first, :rows, :columns] = law.draw(normal, deviation.expand_as(normal), product)
         return cls(layout, store)
 
     def contract(self, x: Float[Tensor, "replica site"]) -> Float[Tensor, " replica"]:
@@ -63,26 +63,28 @@ class FullCouplings(Couplings):
         left = self.layout.left.values(x)
         right = self.layout.right.values(x.flip(1))
         if kernel.serves(x):
-            return kernel.sweep(self.store, self.layout.pivots, x, left, right, gradient)
+            return kernel.rectangles(self.store, self.layout.pivots, x, left, right, gradient)
         return self._products(x, left, right, gradient)
 
     def _products(self, x: Tensor, left: Tensor, right: Tensor, gradient: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Two matrix products a tile. Sites come first here, so that all replicas of a product lie together."""
         x, left, right = x.t().contiguous(), left.t().contiguous(), right.t().contiguous()
-        slopes = torch.zeros_like(left), torch.zeros_like(right), torch.zeros_like(x)
-        most = max((tile.width * tile.right for tile in self.layout.tiles), default=0)
+        of_left, of_right, of_pivots = torch.zeros_like(left), torch.zeros_like(right), torch.zeros_like(x)
+        most = max((tile.width * tile.rows for tile in self.layout.tiles), default=0)
         inner, outer = x.new_empty(most, x.shape[1]), x.new_empty(most, x.shape[1])
         for tile in self.layout.tiles:
-            block = self.store[tile.offset : tile.offset + tile.size].view(tile.width * tile.right, tile.left)
-            split = (tile.width, tile.right, x.shape[1])
-            product = torch.mm(block, left[: tile.left], out=inner[: len(block)]).view(split)
-            rights, pivots = right[: tile.right].unsqueeze(0), x[tile.first : tile.stop].unsqueeze(1)
-            slopes[2][tile.first : tile.stop] = (product * rights).sum(1)
+            near, far = (right, left) if tile.flipped else (left, right)
+            of_near, of_far = (of_right, of_left) if tile.flipped else (of_left, of_right)
+            block = self.store[tile.offset : tile.offset + tile.size].view(tile.width * tile.rows, tile.columns)
+            split = (tile.width, tile.rows, x.shape[1])
+            product = torch.mm(block, near[: tile.columns], out=inner[: len(block)]).view(split)
+            rows, pivots = far[: tile.rows].unsqueeze(0), x[tile.first : tile.stop].unsqueeze(1)
+            of_pivots[tile.first : tile.stop] = (product * rows).sum(1)
             if gradient:
-                slopes[1][: tile.right] += (product * pivots).sum(0)
-                weights = torch.mul(rights, pivots, out=outer[: len(block)].view(split)).view(len(block), -1)
-                slopes[0][: tile.left].addmm_(block.t(), weights)
-        return slopes[0].t(), slopes[1].t(), slopes[2].t()
+                of_far[: tile.rows] += (product * pivots).sum(0)
+                weights = torch.mul(rows, pivots, out=outer[: len(block)].view(split)).view(len(block), -1)
+                of_near[: tile.columns].addmm_(block.t(), weights)
+        return of_left.t(), of_right.t(), of_pivots.t()
 
     def pick(self, terms: Int[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Int[Tensor, "*shape degree"]]:
         place, sites = self.layout.locate(terms)

@@ -1,13 +1,14 @@
 """Where each coupling of a full p-spin lies in memory.
 
 A sorted multi-index i1 ≤ … ≤ ip is cut into a left part, a pivot j and a right part, of degrees a, 1 and b = p − 1 − a. For a
-fixed pivot the couplings are a full rectangle, right monomials on {j … N−1} times left monomials on {0 … j}, and both are
+fixed pivot the couplings are a full rectangle, left monomials on {0 … j} times right monomials on {j … N−1}, and both are
 prefixes in colexicographic order (sites reversed for the right ones). A few pivots together make a tile
 
-    T[pivot, right, left]
+    T[pivot, row, column]
 
-whose product with the left monomials and whose transposed product with the others are two matrix products on the same
-memory, while it is in cache. So every coupling is stored once and read once, for every p, and nothing is scattered.
+whose product with the column monomials and whose transposed product with the others are two matrix products on the same
+memory, while it is in cache. So every coupling is stored once and read once, for every p, and nothing is scattered. Columns
+are the longer side (left monomials, or right ones where the rectangle is flipped): long rows are faster.
 """
 
 from __future__ import annotations
@@ -44,13 +45,15 @@ class Tiling:
 
 @attrs.frozen
 class Tile:
-    """Pivots `first` ≤ j < `stop` with room for `right` right and `left` left monomials each, at `offset` of the store."""
+    """Pivots `first` ≤ j < `stop` with room for `rows` times `columns` couplings each, at `offset` of the store."""
 
     offset: int
     first: int
     stop: int
-    right: int
-    left: int
+    rows: int
+    columns: int
+    flipped: bool
+    """Whether the columns are right monomials."""
 
     @property
     def width(self) -> int:
@@ -58,7 +61,7 @@ class Tile:
 
     @property
     def size(self) -> int:
-        return self.width * self.right * self.left
+        return self.width * self.rows * self.columns
 
 
 @attrs.frozen
@@ -89,27 +92,37 @@ class Shape:
         """Right monomials that go with a pivot."""
         return count(self.n - 1 - pivot + self.repeats, self.right_degree, self.repeats)
 
+    def flipped(self, pivot: int) -> bool:
+        """Whether the rectangle of a pivot is stored with its right monomials as columns."""
+        return self.right(pivot) > self.left(pivot)
+
+    def rectangle(self, pivot: int) -> tuple[int, int]:
+        """Rows and columns of a pivot."""
+        sides = self.right(pivot), self.left(pivot)
+        return (min(sides), max(sides))
+
     def table_bytes(self) -> int:
-        """Index tables: monomials, pivots (start, stride, left, right), first term of each pivot."""
+        """Index tables: monomials, pivots, first term of each pivot."""
         right = Monomials.table_bytes(self.n, self.right_degree, self.repeats)
         left = Monomials.table_bytes(self.n, self.left_degree, self.repeats)
-        return left + right + 8 * 4 * self.n + 8 * self.n
+        return left + right + 8 * 5 * self.n + 8 * self.n
 
     def tiles(self, itemsize: int, tiling: Tiling) -> Iterator[Tile]:
         """Cuts the pivots into tiles, greedily."""
         offset = first = 0
         align = ALIGNMENT // itemsize
         while first < self.n:
-            right, stop, filled = self.right(first), first, 0
-            while stop < self.n:
-                size = (stop + 1 - first) * right * self.left(stop)
-                filled += self.left(stop) * self.right(stop)
-                padding = size - filled
+            flipped, stop, filled, sides = self.flipped(first), first, 0, (0, 0)
+            while stop < self.n and self.flipped(stop) == flipped:
+                rows, columns = self.rectangle(stop)
+                wider = max(sides[0], rows), max(sides[1], columns)
+                size = (stop + 1 - first) * wider[0] * wider[1]
+                padding = size - filled - rows * columns
                 too_much = padding > tiling.padding_share * size and padding > tiling.most_padding
                 if stop > first and (size * itemsize > tiling.most_bytes or too_much):
                     break
-                stop += 1
-            tile = Tile(offset, first, stop, right, self.left(stop - 1))
+                sides, filled, stop = wider, filled + rows * columns, stop + 1
+            tile = Tile(offset, first, stop, *sides, flipped)
             if tile.size:
                 yield tile
                 offset = math.ceil((offset + tile.size) / align) * align
@@ -124,8 +137,8 @@ class Layout:
     tiles: tuple[Tile, ...]
     left: Monomials
     right: Monomials
-    pivots: Int[Tensor, "pivot 4"]
-    """For each pivot: where its rectangle starts, its row stride, its left and right monomials."""
+    pivots: Int[Tensor, "pivot 5"]
+    """For each pivot: where its rectangle starts, its row stride, its columns, its rows, whether it is flipped."""
     starts: Int[Tensor, " pivot"]
     """The first term of each pivot."""
     size: int
@@ -134,12 +147,13 @@ class Layout:
     @classmethod
     def build(cls, shape: Shape, itemsize: int, device: torch.device) -> Layout:
         tiles = tuple(shape.tiles(itemsize, Tiling.of(device)))
-        rows = [[0, 1, 0, 0] for _ in range(shape.n)]
+        table = [[0, 1, 0, 0, 0] for _ in range(shape.n)]
         for tile in tiles:
             for pivot in range(tile.first, tile.stop):
-                start = tile.offset + (pivot - tile.first) * tile.right * tile.left
-                rows[pivot] = [start, tile.left, shape.left(pivot), shape.right(pivot)]
-        pivots = torch.tensor(rows, dtype=torch.int64)
+                start = tile.offset + (pivot - tile.first) * tile.rows * tile.columns
+                rows, columns = shape.rectangle(pivot)
+                table[pivot] = [start, tile.columns, columns, rows, int(tile.flipped)]
+        pivots = torch.tensor(table, dtype=torch.int64)
         held = pivots[:, 2] * pivots[:, 3]
         left = Monomials.build(shape.n, shape.left_degree, shape.repeats, device)
         right = Monomials.build(shape.n, shape.right_degree, shape.repeats, device)
@@ -148,13 +162,13 @@ class Layout:
     def locate(self, terms: Int[Tensor, "*shape"]) -> tuple[Int[Tensor, "*shape"], Int[Tensor, "*shape degree"]]:
         """Where in the store the given terms lie, and their sites in ascending order."""
         pivot = torch.searchsorted(self.starts, terms, right=True) - 1
-        start, stride, left, _ = self.pivots[pivot].unbind(-1)
+        start, stride, columns, _, flipped = self.pivots[pivot].unbind(-1)
         rest = terms - self.starts[pivot]
-        row = torch.div(rest, left, rounding_mode="floor")
-        column = rest - row * left
-        right_sites = (self.shape.n - 1 - self.right.members(row)).flip(-1)
-        sites = torch.cat([self.left.members(column), pivot.unsqueeze(-1), right_sites], -1)
-        return start + row * stride + column, sites
+        row = torch.div(rest, columns, rounding_mode="floor")
+        column = rest - row * columns
+        left = self.left.members(torch.where(flipped == 1, row, column))
+        right = (self.shape.n - 1 - self.right.members(torch.where(flipped == 1, column, row))).flip(-1)
+        return start + row * stride + column, torch.cat([left, pivot.unsqueeze(-1), right], -1)
 
 
 def store_size(tiles: tuple[Tile, ...]) -> int:

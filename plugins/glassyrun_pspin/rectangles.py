@@ -27,9 +27,11 @@ class PlantedProducts:
         row = spins.unsqueeze(0)
         return cls(layout, spins, layout.left.values(row)[0], layout.right.values(row.flip(1))[0])
 
-    def of_pivot(self, pivot: int) -> Float[Tensor, "right left"]:
+    def of_pivot(self, pivot: int) -> Float[Tensor, "row column"]:
         shape = self.layout.shape
-        return torch.outer(self.right[: shape.right(pivot)], self.left[: shape.left(pivot)]) * self.spins[pivot]
+        sides = self.right[: shape.right(pivot)], self.left[: shape.left(pivot)]
+        far, near = reversed(sides) if shape.flipped(pivot) else sides
+        return torch.outer(far, near) * self.spins[pivot]
 
 
 @attrs.frozen(eq=False)
@@ -51,7 +53,7 @@ class Weights:
         factorials = torch.tensor(table, dtype=torch.float64, device=device)
         return cls(layout, _weighted(layout.left, device), _weighted(layout.right, device), factorials)
 
-    def roots(self, pivot: int, dtype: torch.dtype) -> Float[Tensor, "#right #left"]:
+    def roots(self, pivot: int, dtype: torch.dtype) -> Float[Tensor, "#row #column"]:
         """√(1/Π m!), what standard deviations are multiplied with."""
         shape = self.layout.shape
         if not shape.repeats:
@@ -65,7 +67,7 @@ class Weights:
         for rows, columns in ((slice(new_right, None), slice(None)), (slice(new_right), slice(new_left, None))):
             pivots = 1 + at_right[rows].unsqueeze(1) + at_left[columns]
             roots[rows, columns] = (torch.outer(right[rows], left[columns]) / self.factorials[pivots]).sqrt().to(dtype)
-        return roots
+        return roots.t() if shape.flipped(pivot) else roots
 
     def _without(self, side: tuple[Tensor, Tensor], number: int, pivot: int) -> tuple[Tensor, Tensor]:
         """1/Π m! of a side without the pivot's site, and how often that occurs."""
