@@ -7,11 +7,12 @@ from typing import Any
 
 import attrs
 import torch
+from torch import Tensor
+
 from glassyrun import Context, Draw, Dynamics, Evaluation, Sphere, State, Stream, System, replica_normals
 from glassyrun_dynamics.langevin import LangevinOptions
 from glassyrun_dynamics.quench import QuenchOptions
 from glassyrun_dynamics.sgd import SGDOptions
-from torch import Tensor
 
 
 def context(owner: str = "test", sample: int = 0, seed: int = 1, dtype: torch.dtype = torch.float64) -> Context:

@@ -13,7 +13,7 @@ from glassyrun_dynamics.minibatch import MinibatchOptions, batch_provenance
 
 
 class Ramp(Options):
-    """The table `[dynamics.ramp]`: temperature linear in time from `start` at time 0 to `dynamics.temperature` at time `until`."""
+    """The table `[dynamics.ramp]`: linear from `start` at time 0 to `dynamics.temperature` at `until`."""
 
     start: Annotated[float, described("temperature at time 0, in units of energy", ge=0)]
     until: Annotated[float, described("time at which the final temperature is reached, in units of time", gt=0)]
