@@ -71,7 +71,7 @@ def marginal_state(p: int, temperature: float) -> MarginalState:
         raise ValueError(f"marginal states exist for p ≥ 3 and 0 ≤ T ≤ T_d, not for p = {p}, T = {temperature}")
     if temperature == 0:
         return MarginalState(1.0, 0.0, threshold_energy(p))
-    low, high = (p - 2) / p, 1.0  # T(q) falls from T_d to 0 between them
+    low, high = (p - 2) / (p - 1), 1.0  # T falls from T_d to 0 between them
     for _ in range(200):
         q = 0.5 * (low + high)
         hotter = 0.5 * p * (p - 1) * q ** (p - 2) * (1 - q) ** 2 > temperature**2
