@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from glassyrun.errors import GlassyrunError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 BUG = 1
 RUNS = Path("runs")
+FIGURES = (".png", ".svg", ".pdf")
 
 SpecFile = Annotated[Path, Parameter(help="Spec file, TOML.")]
 Overrides = Annotated[
@@ -32,7 +35,7 @@ Plugins = Annotated[
 ]
 DataRoot = Annotated[
     Path | None,
-    Parameter(name="--data", env_var="GLASSYRUN_DATA", help="Directory of data sets, and where they are downloaded to."),
+    Parameter(name="--data", help="Directory of data sets, and where they are downloaded to; default: $GLASSYRUN_DATA."),
 ]
 RunDirectory = Annotated[Path, Parameter(help="Run directory.")]
 
@@ -44,6 +47,7 @@ app = App(
     version=version("glassyrun"),
     help_format="plaintext",
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -72,7 +76,7 @@ def run(
     if not quiet:
         state = "was finished before (--fresh runs it again)" if outcome.already_done else "written"
         print(f"{outcome.result} {state}")
-        print(f"plots: glassyrun plot {_quoted(directory)}")
+        print(f"plots: glassyrun plot {shlex.quote(str(directory))}")
 
 
 @app.command
@@ -91,17 +95,24 @@ def plot(
     *,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="File; default: beside the result.")] = None,
     format_: Annotated[
-        list[Literal["png", "svg"]] | None, Parameter(name="--format", negative="", help="Repeatable; default: png.")
+        list[Literal["png", "svg", "pdf"]] | None,
+        Parameter(name="--format", negative="", help="Repeatable; default: the suffix of --output, or png."),
     ] = None,
 ) -> None:
     """Draw the energy and the two-time displacement of a run."""
+    if output and format_:
+        targets = [output.with_suffix(f".{suffix}") for suffix in format_]
+    elif output and output.suffix.lower() in FIGURES:
+        targets = [output]
+    elif output:
+        raise GlassyrunError(f"--output {output}: found a name without a known suffix, expected one in {', '.join(FIGURES)}")
+    else:
+        targets = [directory / f"summary.{suffix}" for suffix in format_ or ["png"]]
     from glassyrun.plot import plot_run
 
-    suffix = output.suffix.removeprefix(".").lower() if output else ""
-    if output and suffix not in ("png", "svg", "") and not format_:
-        raise GlassyrunError(f"--output {output}: found a file name in .{suffix}, expected .png or .svg")
-    for file in plot_run(directory, output, tuple(format_ or ([suffix] if suffix else ["png"]))):
-        print(file)
+    for target in targets:
+        for file in plot_run(directory, target):
+            print(file)
 
 
 @app.command
@@ -160,8 +171,7 @@ def _no_spec(path: Path) -> str:
     """What may have been meant by a spec that is not there: another file or a command."""
     from glassyrun.spec.problems import nearest
 
-    commands = [name for name in app if not name.startswith("-")]
-    command = nearest(str(path), commands)
+    command = nearest(str(path), _commands())
     specs = [file for folder in (path.parent, Path("specs")) if folder.is_dir() for file in sorted(folder.glob("*.toml"))]
     near = nearest(path.stem, [file.stem for file in specs])
     if command and path.suffix != ".toml":
@@ -169,7 +179,7 @@ def _no_spec(path: Path) -> str:
     if near:
         meant = next(file for file in specs if file.stem == near)
         return f"{path}: there is no such spec file; did you mean '{meant}'?"
-    return f"{path}: there is no such spec file, and no such command; the commands are {', '.join(commands)}"
+    return f"{path}: there is no such spec file, and no such command; the commands are {', '.join(_commands())}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -179,25 +189,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1 a mistake of the program itself.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
-    return _guarded(lambda: app(tokens, exit_on_error=False, print_error=False))
-
-
-def _guarded(command: Callable[[], object]) -> int:
     try:
-        command()
+        app(tokens, exit_on_error=False, print_error=False)
         sys.stdout.flush()
     except CycloptsError as error:
-        return _fail(f"{_usage(error)}; see 'glassyrun --help'", 2)
+        return _fail(_usage(error, tokens), 2)
     except GlassyrunError as error:
-        return _fail(str(error), error.exit_code)
-    except BrokenPipeError:
+        return _fail(_lines(error), error.exit_code)
+    except BrokenPipeError:  # `glassyrun schema | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", 5)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
+    except MemoryError as error:
+        return _fail(f"out of memory: {str(error) or 'the system gave none'}; 'glassyrun plan SPEC' tells what a run takes", 5)
     except Exception:  # noqa: BLE001 -- a mistake of ours or of a plugin: the traceback is what a report needs
         import traceback
 
@@ -206,23 +213,42 @@ def _guarded(command: Callable[[], object]) -> int:
     return 0
 
 
-def _usage(error: CycloptsError) -> str:
-    """Cyclopts' message as one sentence."""
-    text = " ".join(str(error).split()).rstrip(".")
-    return text[:1].lower() + text[1:]
+def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
+    """What is wrong with how the command was typed, in one sentence."""
+    first = tokens[0] if tokens else ""
+    called = f"glassyrun {first}" if first in _commands() else "glassyrun"
+    advice = f"see '{called} --help'"
+    if isinstance(error, UnusedCliTokensError):
+        if called == "glassyrun" and not Path(first).exists():
+            return _no_spec(Path(first))
+        return f"found '{' '.join(error.unused_tokens or ())}', expected nothing more; {advice}"
+    text = " ".join(str(error).split()).rstrip(".").replace("Parameter ", "")
+    text = re.sub(r'^Command "(\S+)" parameter', r"\1:", text)
+    text = re.sub(r"(-\S+) requires an argument", r"\1 needs a value", text)
+    text = text.replace(" requires an argument", " is missing").replace(". Did you mean", "; did you mean")
+    text = re.sub(r"\. Choose from: (.*)", r", expected one of \1", text)
+    return text if "did you mean" in text else f"{text}; {advice}"
+
+
+def _commands() -> list[str]:
+    return [name for name in app if not name.startswith("-")]
+
+
+def _lines(error: GlassyrunError) -> str:
+    """The message; problems of a spec one a line, the place first so that editors find it."""
+    problems = getattr(error, "problems", None)
+    if not problems:
+        return str(error)
+    for line in str(error).splitlines():
+        print(line, file=sys.stderr)
+    count = f"{len(problems)} problems" if len(problems) > 1 else "a problem"
+    return f"the spec has {count}; nothing was run"
 
 
 def _fail(message: str, code: int) -> int:
-    for line in message.splitlines():
-        _say(f"error: {line}")
+    _say(" ".join(message.split("\n")))
     return code
 
 
 def _say(line: str) -> None:
     print(f"glassyrun: {line}", file=sys.stderr)
-
-
-def _quoted(path: Path) -> str:
-    import shlex
-
-    return shlex.quote(str(path))

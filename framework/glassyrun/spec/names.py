@@ -25,7 +25,7 @@ def run_name(path: PurePath | str, overrides: Sequence[str] = ()) -> str:
     pairs = _ordered([split_override(text) for text in overrides])
     parts = [stem, *(f"{field}={value}" for field, value in pairs)]
     safe = ",".join(UNSAFE.sub("_", part) for part in parts).lstrip(".-") or "run"
-    if safe == ",".join(parts) and len(safe) <= LONGEST and "~" not in safe:
+    if safe == ",".join(parts) and len(safe) <= LONGEST:
         return safe
     digest = hashlib.blake2b(json.dumps([stem, pairs]).encode(), digest_size=6).hexdigest()
     return f"{safe[: LONGEST - 13]}~{digest}"
