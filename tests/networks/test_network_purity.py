@@ -101,7 +101,7 @@ def test_batch_norm_statistics_are_memory():
 
 
 @pytest.mark.parametrize(("name", "counter"), [("batch_norm", "1.num_batches_tracked"), ("counting", "calls")])
-@pytest.mark.parametrize("chunk", [500, 13])
+@pytest.mark.parametrize("chunk", [500, 9])
 def test_each_look_counts_once(name, counter, chunk):
     network = any_module(name, chunk=chunk)
     state = network.initial(streams(1))
@@ -111,7 +111,7 @@ def test_each_look_counts_once(name, counter, chunk):
 
 
 def test_running_mean_over_all_terms_is_the_mean_over_chunks():
-    network = any_module("counting", chunk=13)
+    network = any_module("counting", chunk=9)
     state = network.initial(streams(1))
     memory = network.gradient(state).memory
     seen = normalised(ToyImages().load(context()), "train", torch.float64).mean((2, 3)).mean(0)
@@ -123,7 +123,8 @@ def test_the_cut_of_batch_norm_is_fixed_and_seeded():
     state = network.initial(streams(1))
     gradient = network.gradient(state).gradient
     assert torch.equal(again.gradient(state).gradient, gradient)
-    assert not torch.allclose(any_module("batch_norm", chunk=15).gradient(state).gradient, gradient, rtol=1e-3)
+    for other in (any_module("batch_norm", chunk=15), any_module("batch_norm", chunk=20, seed=2)):
+        assert not torch.allclose(other.gradient(state).gradient, gradient, rtol=1e-3)
     assert "drawn from the seed" in network.provenance["network_chunk"]
     assert "in the order of the data set" in tiny_cnn().provenance["network_chunk"]
 

@@ -121,9 +121,9 @@ def tiny_cnn(dtype: torch.dtype = torch.float64, seed: int = 1, data: ToyImages 
     return table.build(context("system", seed=seed, dtype=dtype))
 
 
-def any_module(like: str, dtype: torch.dtype = torch.float64, **options: Any) -> Network:
+def any_module(like: str, dtype: torch.dtype = torch.float64, seed: int = 1, **options: Any) -> Network:
     """One of MODULES on made-up images."""
-    return ModuleOptions(data=ToyImages(), like=like, **options).build(context("system", dtype=dtype))
+    return ModuleOptions(data=ToyImages(), like=like, **options).build(context("system", seed=seed, dtype=dtype))
 
 
 def plain_module(network: Network, row: torch.Tensor) -> nn.Module:
