@@ -50,7 +50,7 @@ class Network(System):
         data: LabelledData,
         context: Context,
         loss: str = "cross_entropy",
-        chunk: int = 500,
+        chunk: int = 250,
     ) -> None:
         """
         Args:

@@ -53,7 +53,7 @@ class NetworkOptions(SystemOptions):
             description="most examples looked at together in a pass over many; a fixed number, because the gradient over all "
             "terms of a network with batch norm depends on it",
         ),
-    ] = 500
+    ] = 250
 
     @abstractmethod
     def module(self, shape: tuple[int, ...], classes: int) -> nn.Module:
