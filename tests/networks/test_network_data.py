@@ -300,6 +300,9 @@ class Ranged(http.server.SimpleHTTPRequestHandler):
         asked = self.headers.get("Range")
         type(self).asked.append(asked)
         begin = int(asked.removeprefix("bytes=").rstrip("-")) if asked else 0
+        if begin >= len(content):
+            self.send_error(416)
+            return
         self.send_response(206 if asked else 200)
         self.send_header("Content-Length", str(len(content) - begin))
         self.end_headers()
@@ -339,6 +342,12 @@ def test_an_interrupted_download_goes_on(served, tmp_path):
     assert (tmp_path / "root" / f"{CIFAR10.filename}.part").stat().st_size == 1000
     assert_made_up(Cifar10Options().load(at(tmp_path / "root")))
     assert served.asked == [None, "bytes=1000-"]
+
+
+def test_a_download_that_was_only_not_renamed(served, originals, tmp_path):
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root" / f"{CIFAR10.filename}.part").write_bytes((originals / CIFAR10.filename).read_bytes())
+    assert_made_up(Cifar10Options().load(at(tmp_path / "root")))
 
 
 def test_a_download_that_takes_too_long_gives_way_to_the_sample(served, tmp_path, monkeypatch):

@@ -20,9 +20,13 @@ ANSWER_SECONDS = 5.0
 STALL_SECONDS = 15.0
 """Wait for the next byte."""
 BLOCK = 1 << 16
+NOTHING_LEFT = http.client.REQUESTED_RANGE_NOT_SATISFIABLE
 
-_refused: dict[str, str] = {}
-"""Servers that gave no answer in this process, and why: nobody waits for them twice."""
+PATIENCE_SECONDS = 60.0
+"""Time in which a server that gave no answer is not asked again: nobody waits for it twice in one run."""
+
+_refused: dict[str, tuple[float, str]] = {}
+"""URL → when it gave no answer, and why."""
 
 
 class NotFetched(Exception):
@@ -41,8 +45,9 @@ def fetch(url: str, target: Path, seconds: float | None = None) -> None:
         NotFetched: if no server answers, the connection breaks, or the time is over.
         OSError: if `target` can't be written.
     """
-    if url in _refused:
-        raise NotFetched(_refused[url])
+    refusal = _refused.get(url)
+    if refusal is not None and time.monotonic() - refusal[0] < PATIENCE_SECONDS:
+        raise NotFetched(refusal[1])
     deadline = None if seconds is None else time.monotonic() + seconds
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
@@ -50,22 +55,30 @@ def fetch(url: str, target: Path, seconds: float | None = None) -> None:
     try:
         response = _answer(url, have)
     except NotFetched as error:
-        _refused[url] = str(error)
+        if have and isinstance(error.__cause__, urllib.error.HTTPError) and error.__cause__.code == NOTHING_LEFT:
+            part.replace(target)
+            return
+        _refused[url] = time.monotonic(), str(error)
         raise
     with response:
-        goes_on = response.status == http.client.PARTIAL_CONTENT
-        have = have if goes_on else 0
-        total = have + int(response.headers.get("Content-Length") or 0) or None
-        with part.open("ab" if goes_on else "wb") as file, _progress() as progress:
-            bar = progress.add_task(f"{target.name} from {url.split('/')[2]}", total=total, completed=have)
-            if not progress.console.is_terminal:
-                progress.console.print(f"downloading {url} ({(total or 0) / 1e6:.0f} MB) to {target.parent}")
-            have += _copy(response, file.write, deadline, lambda count: progress.advance(bar, count))
+        _receive(response, part, have, deadline)
+    part.replace(target)
+
+
+def _receive(response: Any, part: Path, have: int, deadline: float | None) -> None:
+    """Writes the response to `part`, behind the `have` bytes that lie there if the server goes on from them."""
+    goes_on = response.status == http.client.PARTIAL_CONTENT
+    have = have if goes_on else 0
+    total = have + int(response.headers.get("Content-Length") or 0) or None
+    with part.open("ab" if goes_on else "wb") as file, _progress() as progress:
+        bar = progress.add_task(f"downloading {part.stem}", total=total, completed=have)
+        if not progress.console.is_terminal:
+            progress.console.print(f"downloading {response.url} ({(total or 0) / 1e6:.0f} MB) to {part.parent}")
+        have += _copy(response, file.write, deadline, lambda count: progress.advance(bar, count))
     if total is not None and have < total:
         raise NotFetched(
             f"the connection broke after {have / 1e6:.0f} of {total / 1e6:.0f} MB; the next attempt goes on from there"
         )
-    part.replace(target)
 
 
 def _copy(response: Any, write: Callable[[bytes], object], deadline: float | None, tell: Callable[[int], None]) -> int:
