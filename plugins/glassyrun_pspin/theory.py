@@ -72,6 +72,7 @@ def marginal_state(p: int, temperature: float) -> MarginalState:
     if temperature == 0:
         return MarginalState(1.0, 0.0, threshold_energy(p))
     low, high = (p - 2) / (p - 1), 1.0  # T falls from T_d to 0 between them
+    q = low
     for _ in range(200):
         q = 0.5 * (low + high)
         hotter = 0.5 * p * (p - 1) * q ** (p - 2) * (1 - q) ** 2 > temperature**2

@@ -116,19 +116,22 @@ def test_a_size_that_no_machine_holds_is_stated_at_once(context):
     assert footprint.bytes >= 8 * footprint.terms
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_peak_memory_of_drawing_and_stepping():
     """At most 1.1 × the couplings and 50 MB above an idle process that has torch and the compiled loops in it."""
     code = """
-        import resource, torch
+        import torch
         from glassyrun import Context
         from glassyrun_pspin.options import PSpinOptions
         torch.set_num_threads(2)
         context = Context("pspin", 1, 0, torch.device("cpu"), torch.float32)
+        def high_water():  # not ru_maxrss: a child inherits that of its parent
+            return 1024 * int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
         def peak(n):
             options = PSpinOptions(n=n)
             system = options.build(context)
             system.gradient(system.initial([context.stream("start")]))
-            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, options.footprint(context)
+            return high_water(), options.footprint(context)
         idle, _ = peak(8)
         busy, footprint = peak(420)
         print(busy - idle, footprint.bytes, footprint.terms * 4)
@@ -136,7 +139,7 @@ def test_peak_memory_of_drawing_and_stepping():
     out = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True).stdout
     taken, held, couplings = map(int, out.split())
     assert held < 1.1 * couplings + 2**20
-    assert taken < 1.1 * couplings + 50e6
+    assert 0.9 * couplings < taken < 1.1 * couplings + 50e6
 
 
 def test_constants_of_theory():
