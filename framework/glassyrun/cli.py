@@ -169,17 +169,14 @@ def _load(path: Path, overrides: Sequence[str] | None, files: Sequence[Path] | N
 
 def _no_spec(path: Path) -> str:
     """What may have been meant by a spec that is not there: another file or a command."""
+    from glassyrun.spec.document import near_spec
     from glassyrun.spec.problems import nearest
 
     command = nearest(str(path), _commands())
-    specs = [file for folder in (path.parent, Path("specs")) if folder.is_dir() for file in sorted(folder.glob("*.toml"))]
-    near = nearest(path.stem, [file.stem for file in specs])
     if command and path.suffix != ".toml":
         return f"{path}: neither a command nor a spec file; did you mean 'glassyrun {command}'?"
-    if near:
-        meant = next(file for file in specs if file.stem == near)
-        return f"{path}: there is no such spec file; did you mean '{meant}'?"
-    return f"{path}: there is no such spec file, and no such command; the commands are {', '.join(_commands())}"
+    advice = near_spec(path) or f"the commands are {', '.join(_commands())}"
+    return f"{path}: there is no such spec file; {advice}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ from glassyrun.options import Options, PluginOptions
 from glassyrun.registry import POINTS, Entry, Registry
 from glassyrun.spec.model import LinearGrid, LogGrid, Spec
 from glassyrun.spec.problems import meant, shown
-from glassyrun.spec.words import field_words, fields_of, options_in
+from glassyrun.spec.words import all_options_in, field_words, fields_of, options_in
 
 TITLES = {
     "systems": "Systems, `[system]`",
@@ -129,7 +129,7 @@ def _options(options: type[Options]) -> Iterator[tuple[str, FieldInfo]]:
 
 def _nested(options: type[Options]) -> list[type[Options]]:
     """Tables below one of a plugin, other than those that another plugin brings."""
-    tables = [nested for _, field in _options(options) for nested in options_in(field.annotation)]
+    tables = [nested for _, field in _options(options) for nested in all_options_in(field.annotation)]
     return [nested for nested in dict.fromkeys(tables) if not issubclass(nested, PluginOptions)]
 
 

@@ -103,7 +103,10 @@ def test_problems_of_a_spec_begin_with_their_place(say: Say, calls: Calls) -> No
 
 USAGE = [
     (["lin.toml"], "lin.toml: there is no such spec file; did you mean 'line.toml'?"),
-    (["specs/line.toml"], "specs/line.toml: there is no such spec file, and no such command; the commands are plan, plot,"),
+    (
+        ["specs/other.toml"],
+        "specs/other.toml: there is no such spec file; the commands are plan, plot, collect, plugins, show, schema",
+    ),
     (["pln"], "pln: neither a command nor a spec file; did you mean 'glassyrun plan'?"),
     (["pln", "line.toml"], "pln: neither a command nor a spec file; did you mean 'glassyrun plan'?"),
     ([], "SPEC is missing; see 'glassyrun --help'"),

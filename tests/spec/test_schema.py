@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import tomli
 
+from glassyrun.describe import reference
 from glassyrun.registry import Registry
 from glassyrun.schema import spec_schema
 from glassyrun.spec.load import load_spec
@@ -89,3 +92,24 @@ def test_the_installed_plugins_have_a_schema() -> None:
     jsonschema.Draft202012Validator.check_schema(json.loads(json.dumps(schema, allow_nan=False)))
     assert '"null"' not in json.dumps(schema)
     assert ": null" not in json.dumps(schema)
+
+
+SHIPPED = sorted((Path(__file__).parents[2] / "specs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
+def test_shipped_specs_load_and_fit_the_schema(file: Path) -> None:
+    registry = Registry.installed()
+    load_spec(file, registry=registry)
+    jsonschema.Draft202012Validator(spec_schema(registry)).validate(tomli.loads(file.read_text()))
+
+
+def test_the_reference_has_every_option_in_whole_tables(fakes: Registry) -> None:
+    text = reference(fakes)
+    for told in ("### `glass`", "### `noisy`", "## `[schedule]`", "| `per_decade` | a number > 0 and ≤ 1000 | required |"):
+        assert told in text
+    assert '| `law` | "gaussian" or "binary" | "gaussian" | law of a coupling |' in text
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+    for title in ("A fake glass.", "A field along one direction.", "| `strength` | a number | required |"):
+        assert title in text

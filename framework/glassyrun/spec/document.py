@@ -11,7 +11,7 @@ import tomli
 
 from glassyrun.errors import StorageError
 from glassyrun.spec.positions import DEEPEST, LimitExceeded, key_lines
-from glassyrun.spec.problems import Path, Problem, SpecError, dotted, meant, shortened
+from glassyrun.spec.problems import Path, Problem, SpecError, dotted, nearest, shortened
 
 LARGEST_FILE = 1_000_000
 """Bytes of a spec file."""
@@ -85,7 +85,7 @@ def _text(source: FilePath, file: str) -> str:
     if source.is_dir():
         raise SpecError([Problem(file, None, "", "found a directory", "a spec file in TOML")])
     if not source.exists():
-        raise SpecError([Problem(file, None, "", "there is no such file", hint=_near_file(source))])
+        raise SpecError([Problem(file, None, "", "there is no such file", hint=near_spec(source))])
     if not source.is_file():
         raise SpecError([Problem(file, None, "", "not a regular file", "a spec file in TOML")])
     try:
@@ -103,13 +103,12 @@ def _text(source: FilePath, file: str) -> str:
         raise SpecError([Problem(file, line, "", found, "a text file in UTF-8")]) from None
 
 
-def _near_file(source: FilePath) -> str:
-    """Which spec may have been meant: one beside it, or one of that name under `specs/`."""
-    beside = sorted(source.parent.glob("*.toml")) if source.parent.is_dir() else []
-    others = [*beside, *sorted(FilePath("specs").glob("*.toml"))]
-    return meant(source.name, [path.name for path in others]) and meant(
-        str(source), [str(path) for path in others if meant(source.name, [path.name])]
-    )
+def near_spec(source: FilePath) -> str:
+    """Which spec may have been meant: one beside it, or one under `specs/`."""
+    folders = [folder for folder in (source.parent, FilePath("specs")) if folder.is_dir()]
+    specs = [path for folder in folders for path in sorted(folder.glob("*.toml"))]
+    near = nearest(source.stem, [path.stem for path in specs])
+    return next((f"did you mean '{path}'?" for path in specs if path.stem == near), "")
 
 
 def _excerpt(text: str, line: int) -> str:

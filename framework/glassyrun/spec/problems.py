@@ -59,7 +59,7 @@ class SpecError(GlassyrunError):
 def dotted(path: Iterable[str | int]) -> str:
     """The path as `--set` takes it: `observables.0.name`; keys that are no bare words are quoted."""
     return ".".join(
-        str(part) if isinstance(part, int) or re.fullmatch(r"[A-Za-z0-9_-]+", part) else shortened(json.dumps(part))
+        str(part) if isinstance(part, int) or re.fullmatch(r"[A-Za-z0-9_-]{1,60}", part) else shortened(json.dumps(part))
         for part in path
     )
 

@@ -18,7 +18,7 @@ from glassyrun.registry import POINTS, Registry, kind_of
 from glassyrun.spec.complaints import complaints
 from glassyrun.spec.document import FAILED, Document
 from glassyrun.spec.problems import MOST_PROBLEMS, Path, Problem, listed, meant, nearest, shown
-from glassyrun.spec.words import fields_of, item_of, members, options_in, value_of, words
+from glassyrun.spec.words import all_options_in, fields_of, item_of, members, options_in, value_of, words
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
@@ -187,18 +187,10 @@ def plugin_points(registry: Registry) -> set[type[PluginOptions]]:
     seen = set(todo)
     while todo:
         for field in fields_of(todo.pop()).values():
-            for options in _all_options(field.annotation):
+            for options in all_options_in(field.annotation):
                 if issubclass(options, PluginOptions) and kind_of(options) is None:
                     found.add(options)
                 elif options not in seen:
                     seen.add(options)
                     todo.append(options)
     return found
-
-
-def _all_options(annotation: Any) -> list[type[Options]]:
-    """The Options classes in an annotation, in arrays and tables too."""
-    here = options_in(annotation)
-    for inner in (item_of(annotation), value_of(annotation)):
-        here += _all_options(inner) if inner is not Any else []
-    return here

@@ -56,6 +56,14 @@ def options_in(annotation: Any) -> list[type[Options]]:
     return [member for member, _ in members(annotation) if isinstance(member, type) and issubclass(member, Options)]
 
 
+def all_options_in(annotation: Any) -> list[type[Options]]:
+    """The Options classes anywhere in an annotation, in arrays and tables too."""
+    here = options_in(annotation)
+    for inner in (item_of(annotation), value_of(annotation)):
+        here += all_options_in(inner) if inner is not Any else []
+    return here
+
+
 def item_of(annotation: Any) -> Any:
     """The annotation of an element of an array field, `Any` where it takes no array."""
     for member, _ in members(annotation):
