@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from glassyrun.registry import Registry
     from glassyrun.spec.model import Spec
 
-INTERRUPTED = 130
-BUG = 1
+INTERRUPTED, BUG = 130, 1
 RUNS = Path("runs")
 FIGURES = (".png", ".svg", ".pdf")
 

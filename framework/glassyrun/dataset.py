@@ -17,9 +17,9 @@ class LabelledData:
     System sees (input / `unit` − mean) / std, per channel.
     """
 
-    train_x: Shaped[Tensor, train * shape]
+    train_x: Shaped[Tensor, "train *shape"]
     train_y: Int[Tensor, " train"]
-    test_x: Shaped[Tensor, test * shape] | None = None
+    test_x: Shaped[Tensor, "test *shape"] | None = None
     test_y: Int[Tensor, " test"] | None = None
     classes: int = 10
     unit: float = 255.0

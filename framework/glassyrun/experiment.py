@@ -174,19 +174,20 @@ class Experiment:
 def numerics(spec: Spec) -> Iterator[None]:
     """Threads and deterministic kernels for the time of a run; what was set before is restored."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
+    kernels: Any = torch.utils.deterministic  # its attribute is set through a module class that checkers can't see
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    benchmark, fill = torch.backends.cudnn.benchmark, torch.utils.deterministic.fill_uninitialized_memory
+    benchmark, fill = torch.backends.cudnn.benchmark, kernels.fill_uninitialized_memory
     try:
         if spec.run.threads:
             torch.set_num_threads(spec.run.threads)
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # only for finding bugs, and dear
+        kernels.fill_uninitialized_memory = False  # only for finding bugs, and dear
         torch.backends.cudnn.benchmark = False
         yield
     finally:
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(deterministic)
-        torch.utils.deterministic.fill_uninitialized_memory = fill
+        kernels.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
 
 

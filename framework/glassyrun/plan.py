@@ -52,7 +52,8 @@ def _timing(setting: Setting, pairs: int) -> list[str]:
     dynamics.advance(system, state, 1)  # kernels are loaded and caches filled
     step = _seconds(setting.device, lambda: dynamics.advance(system, state, 1))
     then = {label: Reference(state.step, o.remember(Snapshot(system, dynamics, state))) for label, o in observables.items()}
-    lines, total = [], building + step * schedule.horizon
+    lines: list[str] = []
+    total = building + step * schedule.horizon
     readings = {"time": len(schedule.time), "t_w": len(schedule.t_w), "pairs": pairs}
     for label, observable in observables.items():
         cost = _seconds(

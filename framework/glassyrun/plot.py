@@ -81,7 +81,7 @@ def two_time(ds: xr.Dataset, variable: str, ax: Axes | None = None, *, log: bool
         curve = data.sel(t_w=t_w)
         mean = curve.mean(runs)
         shade = colours(float(norm(t_w))) if t_w > 0 else "black"  # zero has no place on a logarithmic colour bar
-        style = {"color": shade, "marker": ".", "markersize": 3}
+        style: dict[str, Any] = {"color": shade, "marker": ".", "markersize": 3}
         axes.plot(data.t, mean, **style if t_w > 0 else {**style, "linestyle": "--", "label": "t_w = 0"})
         if several:
             spread = curve.std(runs, ddof=1)

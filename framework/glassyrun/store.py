@@ -6,7 +6,7 @@ import contextlib
 import copy
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from glassyrun.errors import Locked, StorageError
 from glassyrun.files import read_checked, storage, sync_directory, write_whole
 
 FORMAT = 1
+Contents = tuple[Mapping[str, Tensor], Mapping[str, Any]]
+"""Tensors of a file, and what the manifest says about them."""
 
 
 @attrs.frozen
@@ -116,10 +118,10 @@ class Store:
     def commit(
         self,
         *,
-        shard: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None,
-        references: list[tuple[Mapping[str, Tensor], Mapping[str, Any]]],
+        shard: Contents | None,
+        references: Sequence[Contents],
         live: set[int],
-        checkpoint: tuple[Mapping[str, Tensor], Mapping[str, Any]] | None,
+        checkpoint: Contents | None,
     ) -> None:
         """Makes durable what was measured and remembered since the last commit, and where to go on from.
 

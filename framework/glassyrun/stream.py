@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import attrs
 import numpy as np
-import torch
+import torch as pytorch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Generator, Tensor
 
 
 @attrs.frozen
@@ -38,20 +38,22 @@ class Stream:
         """A NumPy generator, fresh at each call."""
         return np.random.Generator(np.random.Philox(key=self.key(index)))
 
-    def torch(self, index: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
+    def torch(self, index: int = 0, device: pytorch.device | str = "cpu") -> Generator:
         """A torch generator on `device`, fresh at each call.
 
         On a GPU it is counter-based with a key of 64 bits. On the CPU torch keeps 32 bits of a seed (it is a Mersenne
         twister), enough for a few calls per run such as initialisers, not for one per step: use `normal` or `numpy` there.
         """
-        return torch.Generator(device=device).manual_seed(self.key(index, 64) >> 1)
+        return Generator(device=device).manual_seed(self.key(index, 64) >> 1)
 
-    def normal(self, shape: Sequence[int], *, dtype: torch.dtype, device: torch.device, index: int = 0) -> Float[Tensor, ...]:
+    def normal(
+        self, shape: Sequence[int], *, dtype: pytorch.dtype, device: pytorch.device, index: int = 0
+    ) -> Float[Tensor, "..."]:
         """Independent standard normal numbers, drawn where they are needed."""
         if device.type == "cpu":
-            kind = np.float64 if dtype == torch.float64 else np.float32
-            return torch.from_numpy(self.numpy(index).standard_normal(tuple(shape), dtype=kind)).to(dtype)
-        return torch.randn(tuple(shape), generator=self.torch(index, device), dtype=dtype, device=device)
+            kind = np.float64 if dtype == pytorch.float64 else np.float32
+            return pytorch.from_numpy(self.numpy(index).standard_normal(tuple(shape), dtype=kind)).to(dtype)
+        return pytorch.randn(tuple(shape), generator=self.torch(index, device), dtype=dtype, device=device)
 
 
 def replica_normals(
@@ -59,4 +61,4 @@ def replica_normals(
 ) -> Float[Tensor, "replica dof"]:
     """One row of standard normal numbers from each stream; the same stream twice gives the same row twice."""
     rows = [stream.normal((count,), dtype=like.dtype, device=like.device, index=index) for stream in streams]
-    return torch.stack(rows)
+    return pytorch.stack(rows)

@@ -17,6 +17,7 @@ from glassyrun.recorder import Recorder, described_variables
 from glassyrun.schedule import Event
 from glassyrun.solver import Solver
 from glassyrun.state import State
+from glassyrun.store import Contents
 from glassyrun.watch import Watch
 
 Reading = TypeVar("Reading")
@@ -188,10 +189,11 @@ class Trajectory:
     def commit(self, *, finished: bool = False, failure: str | None = None) -> None:
         """Makes durable what was measured, what is remembered and where the trajectory is."""
         measured = self.recorder.drain()
-        fresh = [self.packed(i, labels, state) for i in sorted(self.unsaved) for labels, state in self.frozen(i)]
+        new = () if finished else sorted(self.unsaved)
+        fresh = [self.packed(i, labels, state) for i in new for labels, state in self.frozen(i)]
         self.experiment.store.commit(
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
-            references=[] if finished else fresh,
+            references=fresh,
             live=set() if finished else set(self.references),
             checkpoint=None if finished else self.checkpoint(),
         )
@@ -208,11 +210,11 @@ class Trajectory:
                 shared.setdefault(id(then.state), ([], then.state))[0].append(label)
         yield from shared.values()
 
-    def packed(self, t_w: int, labels: list[str], state: State) -> tuple[dict[str, Tensor], dict[str, object]]:
+    def packed(self, t_w: int, labels: list[str], state: State) -> Contents:
         since = self.references[t_w][labels[0]].since
         return pack(state), {"t_w": t_w, "since": since, "step": state.step, "labels": labels}
 
-    def checkpoint(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+    def checkpoint(self) -> Contents:
         """All that changes: the State, the watch, and references that live on."""
         tensors = pack(self.state, "state/") | {f"watch/{name}": value for name, value in self.watch.tensors().items()}
         living: list[dict[str, object]] = []

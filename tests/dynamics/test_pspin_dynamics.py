@@ -72,7 +72,7 @@ def test_p2_tends_to_its_exact_large_n_solution() -> None:
         {"kind": "quench", "dt": 0.05, "scheme": "heun"},
         times,
         [0.5, 1.0],
-        samples=6,
+        samples=16,
         replicas=24,
     )
 
