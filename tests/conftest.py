@@ -7,8 +7,29 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
-import matplotlib as mpl
-import torch
+from jaxtyping import install_import_hook
+
+# every shape written in a type is checked at every call while the tests run
+install_import_hook(
+    [
+        "glassyrun.manifold",
+        "glassyrun.system",
+        "glassyrun.dynamics",
+        "glassyrun.watch",
+        "glassyrun.state",
+        "glassyrun_pspin.diluted",
+        "glassyrun_pspin.full",
+        "glassyrun_pspin.system",
+        "glassyrun_quadratic",
+        "glassyrun_networks",
+        "glassyrun_dynamics",
+        "glassyrun_observables",
+    ],
+    "beartype.beartype",
+)
+
+import matplotlib as mpl  # noqa: E402
+import torch  # noqa: E402
 
 torch.set_num_threads(1)
 mpl.use("Agg")

@@ -57,8 +57,11 @@ class Stream:
 
 
 def replica_normals(
-    streams: Sequence[Stream], count: int, like: Float[Tensor, "replica dof"], index: int = 0
-) -> Float[Tensor, "replica dof"]:
-    """One row of standard normal numbers from each stream; the same stream twice gives the same row twice."""
+    streams: Sequence[Stream], count: int, like: Float[Tensor, "..."], index: int = 0
+) -> Float[Tensor, "replica count"]:
+    """`count` standard normal numbers from each stream, of the dtype and on the device of `like`.
+
+    The same stream twice gives the same row twice.
+    """
     rows = [stream.normal((count,), dtype=like.dtype, device=like.device, index=index) for stream in streams]
     return pytorch.stack(rows)
