@@ -11,8 +11,10 @@ from typing import Any
 
 import attrs
 import numpy as np
+import torch
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from torch import Tensor
 
 from glassyrun import DataError
 
@@ -70,8 +72,25 @@ def checked(arrays: Mapping[str, NDArray[Any]], form: Form, source: Path, sha256
             raise DataError(
                 f"{source}: {part}_y has labels from {y.min()} to {y.max()}, expected 0 to {form.classes - 1}; {remedy}"
             )
-    whole = {name: arrays[name].astype(np.int64) if name.endswith("_y") else arrays[name] for name in NAMES}
-    return Arrays(**whole, source=source.name, sha256=sha256)
+    return Arrays(
+        arrays["train_x"],
+        arrays["train_y"].astype(np.int64),
+        arrays["test_x"],
+        arrays["test_y"].astype(np.int64),
+        source.name,
+        sha256,
+    )
+
+
+def first(count: int | None, *arrays: NDArray[Any]) -> tuple[Tensor, ...]:
+    """The first `count` rows of each array as tensors; None stands for all.
+
+    Rows of a larger array are copied, so that the rest of it can go; so is what may not be written to, because torch can't
+    promise that.
+    """
+    return tuple(
+        torch.from_numpy(array[:count].copy() if count is not None or not array.flags.writeable else array) for array in arrays
+    )
 
 
 def read_npz(file: Path, form: Form) -> Arrays:

@@ -118,25 +118,27 @@ class ImageOptions(DatasetOptions):
         return None
 
     def _labelled(self, arrays: Arrays, warnings: Sequence[str]) -> LabelledData:
-        import torch
-
         from glassyrun import LabelledData
+        from glassyrun_networks.data.arrays import first
 
-        parts: dict[str, torch.Tensor] = {}
         for part, wanted in (("train", self.train), ("test", self.test)):
-            x, y = getattr(arrays, f"{part}_x"), getattr(arrays, f"{part}_y")
-            if wanted is not None and wanted > len(y):
+            there = len(getattr(arrays, f"{part}_y"))
+            if wanted is not None and wanted > there:
                 raise DataError(
-                    f"system.data.{part} = {wanted}, but {arrays.source} has {len(y)} {part} images: ask for at most that"
+                    f"system.data.{part} = {wanted}, but {arrays.source} has {there} {part} images: ask for at most that"
                 )
-            # One copy where an array is read-only (torch can't promise not to write); the channel comes first as a view.
-            x, y = x[:wanted], y[:wanted]
-            parts[f"{part}_x"] = torch.from_numpy(x if x.flags.writeable else x.copy()).movedim(-1, 1)
-            parts[f"{part}_y"] = torch.from_numpy(y)
-        used = ", ".join(
-            f"{part}: first {len(parts[f'{part}_y'])} of {len(getattr(arrays, f'{part}_y'))} images" for part in ("train", "test")
-        )
-        provenance = {"data": self.kind, "data_source": arrays.source, "data_sha256": arrays.sha256, "data_part": used}
+        train_x, train_y = first(self.train, arrays.train_x, arrays.train_y)
+        test_x, test_y = first(self.test, arrays.test_x, arrays.test_y)
+        part = f"train: first {len(train_y)} of {len(arrays.train_y)} images, test: first {len(test_y)} of {len(arrays.test_y)} images"
+        provenance = {"data": self.kind, "data_source": arrays.source, "data_sha256": arrays.sha256, "data_part": part}
         return LabelledData(
-            **parts, classes=self.classes, mean=self.mean, std=self.std, provenance=provenance, warnings=tuple(warnings)
+            train_x=train_x.movedim(-1, 1),
+            train_y=train_y,
+            test_x=test_x.movedim(-1, 1),
+            test_y=test_y,
+            classes=self.classes,
+            mean=self.mean,
+            std=self.std,
+            provenance=provenance,
+            warnings=tuple(warnings),
         )
