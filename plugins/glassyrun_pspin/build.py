@@ -9,24 +9,24 @@ from jaxtyping import Float
 from torch import Tensor
 
 from glassyrun import Context
-from glassyrun_pspin.checks import Asked, diluted_terms
 from glassyrun_pspin.couplings import Couplings, Law
 from glassyrun_pspin.diluted import DilutedCouplings
 from glassyrun_pspin.full import FullCouplings
 from glassyrun_pspin.layout import Shape, Tiling, store_size
+from glassyrun_pspin.model import Model
 from glassyrun_pspin.system import PSpin
 
 BEYOND = 2**44
 """Couplings that no machine holds: their padding isn't worked out."""
 
 
-def size_of(asked: Asked, context: Context) -> tuple[int, int, int]:
+def size_of(asked: Model, context: Context) -> tuple[int, int, int]:
     """Terms, bytes held, and bytes taken for a while when they are drawn; allocates nothing."""
     itemsize = context.dtype.itemsize
     terms = held = transient = 0
     for degree in asked.coefficients:
         if asked.dilution is not None:
-            mine = diluted_terms(asked, degree)
+            mine = asked.diluted_terms(degree)
             terms, held = terms + mine, held + DilutedCouplings.bytes(mine, degree, context.dtype)
             transient = max(transient, mine * 3 * max(itemsize, 4 * degree))
             continue
@@ -42,35 +42,35 @@ def size_of(asked: Asked, context: Context) -> tuple[int, int, int]:
     return terms, held + planted, transient
 
 
-def build(asked: Asked, context: Context) -> PSpin:
+def build(asked: Model, context: Context) -> PSpin:
     """Draws the disorder of the sample `context.sample`: the planted configuration first, then the couplings it shifts."""
     planted = _planted(asked, context)
-    law = Law(asked.couplings == "binary", 0.0 if asked.initial_temperature is None else 1 / asked.initial_temperature)
+    law = Law(asked.binary, 0.0 if asked.initial_temperature is None else 1 / asked.initial_temperature)
     parts = tuple(_part(asked, degree, scale, law, context, planted) for degree, scale in asked.coefficients.items())
     start = "random" if planted is None else f"planted at T_i = {asked.initial_temperature:g}, shared by the replicas of a sample"
     return PSpin(asked.n, parts, context, planted, {"disorder": _disorder(asked), "start": start})
 
 
 def _part(
-    asked: Asked, degree: int, scale: float, law: Law, context: Context, planted: Float[Tensor, " site"] | None
+    asked: Model, degree: int, scale: float, law: Law, context: Context, planted: Float[Tensor, " site"] | None
 ) -> Couplings:
     stream = context.stream("couplings").child(f"p{degree}")
     if asked.dilution is not None:
-        terms = diluted_terms(asked, degree)
+        terms = asked.diluted_terms(degree)
         return DilutedCouplings.draw(asked.n, degree, terms, scale, law, stream, context, planted)
     return FullCouplings.draw(Shape(asked.n, degree, asked.diagonals), scale, law, stream, context, planted)
 
 
-def _planted(asked: Asked, context: Context) -> Float[Tensor, " site"] | None:
+def _planted(asked: Model, context: Context) -> Float[Tensor, " site"] | None:
     if asked.initial_temperature is None:
         return None
     spins = context.stream("planted").normal((asked.n,), dtype=context.dtype, device=context.device)
     return spins * (math.sqrt(asked.n) / torch.linalg.vector_norm(spins))
 
 
-def _disorder(asked: Asked) -> str:
-    law = {"gaussian": "Gaussian couplings", "binary": "couplings ±1 times their standard deviation"}[asked.couplings]
+def _disorder(asked: Model) -> str:
+    law = "couplings ±1 times their standard deviation" if asked.binary else "Gaussian couplings"
     if asked.dilution is not None:
-        counts = ", ".join(f"{diluted_terms(asked, degree)} of degree {degree}" for degree in asked.coefficients)
+        counts = ", ".join(f"{asked.diluted_terms(degree)} of degree {degree}" for degree in asked.coefficients)
         return f"{law}, diluted: {counts}"
     return f"{law}, {'with' if asked.diagonals else 'without'} repeated indices"

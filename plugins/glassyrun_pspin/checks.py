@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
 from glassyrun_pspin import theory
+from glassyrun_pspin.model import Model
 from glassyrun_pspin.monomials import count
 
 MOST_DEGREE = 16
@@ -13,38 +13,13 @@ LEAST_DILUTION = 2.0
 """In units of N^{p−1} couplings. With fewer, the spins condense on single couplings and the model is another one."""
 
 
-class Asked(Protocol):
-    """The options that are looked at."""
-
-    @property
-    def n(self) -> int: ...
-    @property
-    def p(self) -> int | None: ...
-    @property
-    def mixture(self) -> Mapping[str, float] | None: ...
-    @property
-    def couplings(self) -> str: ...
-    @property
-    def diagonals(self) -> bool: ...
-    @property
-    def dilution(self) -> int | float | None: ...
-    @property
-    def initial_temperature(self) -> float | None: ...
-    @property
-    def coefficients(self) -> Mapping[int, float]: ...
-
-
-def fault_of(asked: Asked) -> str | None:
-    """What is wrong, or None."""
-    return _mixture(asked) or _degrees(asked) or _dilution(asked) or _temperature(asked)
-
-
-def _mixture(asked: Asked) -> str | None:
-    if asked.mixture is None:
+def fault_of_mixture(p: int | None, mixture: Mapping[str, float] | None) -> str | None:
+    """What is wrong with the degrees that were asked for, or None."""
+    if mixture is None:
         return None
-    if asked.p is not None:
-        return f"p = {asked.p} beside mixture: expected one of the two; leave p out, or write p as a degree of the mixture"
-    for degree, a in asked.mixture.items():
+    if p is not None:
+        return f"p = {p} beside mixture: expected one of the two; leave p out, or write p as a degree of the mixture"
+    for degree, a in mixture.items():
         if not (degree.isascii() and degree.isdigit() and str(int(degree)) == degree and 2 <= int(degree) <= MOST_DEGREE):
             return (
                 f"mixture has the key {degree!r}: expected a number of spins from 2 to {MOST_DEGREE}, as in {{ 3 = 1, 4 = 0.5 }}"
@@ -54,7 +29,12 @@ def _mixture(asked: Asked) -> str | None:
     return None
 
 
-def _degrees(asked: Asked) -> str | None:
+def fault_of_model(asked: Model) -> str | None:
+    """What is wrong with a model as a whole, or None."""
+    return _degrees(asked) or _dilution(asked) or _temperature(asked)
+
+
+def _degrees(asked: Model) -> str | None:
     highest = max(asked.coefficients)
     if highest > asked.n and not asked.diagonals:
         return (
@@ -64,13 +44,7 @@ def _degrees(asked: Asked) -> str | None:
     return None
 
 
-def diluted_terms(asked: Asked, degree: int) -> int:
-    """M of one degree."""
-    assert asked.dilution is not None
-    return asked.dilution if isinstance(asked.dilution, int) else round(asked.dilution * asked.n ** (degree - 1))
-
-
-def _dilution(asked: Asked) -> str | None:
+def _dilution(asked: Model) -> str | None:
     if asked.dilution is None:
         return None
     if asked.diagonals:
@@ -81,7 +55,7 @@ def _dilution(asked: Asked) -> str | None:
             "such as 2.0"
         )
     for degree in asked.coefficients:
-        terms, whole = diluted_terms(asked, degree), count(asked.n, degree, False)
+        terms, whole = asked.diluted_terms(degree), count(asked.n, degree, False)
         least = round(LEAST_DILUTION * asked.n ** (degree - 1))
         if least > whole:
             return (
@@ -101,7 +75,7 @@ def _dilution(asked: Asked) -> str | None:
     return None
 
 
-def _temperature(asked: Asked) -> str | None:
+def _temperature(asked: Model) -> str | None:
     start = asked.initial_temperature
     if start is None:
         return None

@@ -6,6 +6,8 @@ bits. Indices are unsigned because numba else checks each for a negative one.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -13,10 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-compiled = numba.njit(nogil=True, fastmath=True, cache=True)
 
 CHUNK = 16384
 """Couplings that all groups of replicas use before the next ones: they stay in the second-level cache meanwhile."""
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """Compiles `function` itself, without what checkers of run-time types have wrapped around it."""
+    return numba.njit(nogil=True, fastmath=True, cache=True)(inspect.unwrap(function))
 
 
 @compiled

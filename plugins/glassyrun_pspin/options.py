@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -11,7 +11,8 @@ import glassyrun
 from glassyrun import Context, Footprint, Refusal, System, SystemOptions
 from glassyrun_pspin import theory
 from glassyrun_pspin.build import build, size_of
-from glassyrun_pspin.checks import MOST_DEGREE, fault_of
+from glassyrun_pspin.checks import MOST_DEGREE, fault_of_mixture, fault_of_model
+from glassyrun_pspin.model import Model
 
 MOST_SITES = 1_000_000
 
@@ -75,8 +76,8 @@ class PSpinOptions(SystemOptions):
         return table
 
     @model_validator(mode="after")
-    def _sensible(self) -> Self:
-        fault = fault_of(self)
+    def _sensible(self) -> PSpinOptions:
+        fault = fault_of_mixture(self.p, self.mixture) or fault_of_model(self.model)
         if fault:
             raise ValueError(fault)
         return self
@@ -88,13 +89,19 @@ class PSpinOptions(SystemOptions):
             return {self.p or 3: 1.0}
         return {int(p): a for p, a in sorted(self.mixture.items(), key=lambda item: int(item[0]))}
 
+    @property
+    def model(self) -> Model:
+        """The same as a run-time value."""
+        binary = self.couplings == "binary"
+        return Model(self.n, self.coefficients, binary, self.diagonals, self.dilution, self.initial_temperature)
+
     def footprint(self, context: Context) -> Footprint:
-        terms, held, transient = size_of(self, context)
+        terms, held, transient = size_of(self.model, context)
         return Footprint(self.n, terms, held, transient, self._notes())
 
     def build(self, context: Context) -> System:
         try:
-            return build(self, context)
+            return build(self.model, context)
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "alloc" not in str(error).lower() and "memory" not in str(error).lower():
                 raise

@@ -156,7 +156,7 @@ def test_constants_of_theory():
 def test_marginal_states(p):
     cold, transition = theory.marginal_state(p, 1e-6), theory.marginal_state(p, theory.dynamical_temperature(p))
     assert cold.energy == pytest.approx(theory.threshold_energy(p), abs=1e-4)
-    assert theory.marginal_state(p, 0).energy == theory.threshold_energy(p)
+    assert theory.marginal_state(p, 0.0).energy == theory.threshold_energy(p)
     assert transition.overlap == pytest.approx((p - 2) / (p - 1), abs=1e-5)
     assert transition.ratio == pytest.approx(1, abs=1e-5)
     assert transition.energy == pytest.approx(-1 / (2 * theory.dynamical_temperature(p)), abs=1e-5)
