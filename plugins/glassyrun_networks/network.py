@@ -156,7 +156,7 @@ class Network(System):
             _stacked([look.memory for look in looks]),
         )
 
-    def _look(self, state: State, r: int, chunks: Sequence[Int[Tensor, " term"]]) -> Evaluation:
+    def _look(self, state: State, r: int, chunks: Sequence[Int[Tensor, " _"]]) -> Evaluation:
         """One look of replica `r` at the mean over `chunks`; no dimension `replica` in what comes out."""
         if len(chunks) == 1:
             return self._look_at(state, r, chunks[0])
@@ -191,12 +191,12 @@ class Network(System):
         memory = {name: value[r].clone() if clone else value[r] for name, value in state.system.items()}
         return {**self._layout.views(row), **memory}
 
-    def _cut(self, batch: Int[Tensor, " term"] | None) -> Sequence[Int[Tensor, " term"]]:
+    def _cut(self, batch: Int[Tensor, " term"] | None) -> Sequence[Int[Tensor, " _"]]:
         if batch is None:
             return self._chunks(self._order)
         return (batch,) if self._mixes else self._chunks(batch)
 
-    def _chunks(self, terms: Int[Tensor, " term"]) -> Sequence[Int[Tensor, " term"]]:
+    def _chunks(self, terms: Int[Tensor, " term"]) -> Sequence[Int[Tensor, " _"]]:
         """Nearly equal parts of at most `chunk` terms: a rest of one image would be no batch for batch norm."""
         return (terms,) if len(terms) <= self._chunk else terms.tensor_split(-(-len(terms) // self._chunk))
 

@@ -136,7 +136,7 @@ def test_npz(tmp_path):
         "data": "cifar10",
         "data_source": "cifar10.npz",
         "data_sha256": hashlib.sha256((tmp_path / "cifar10.npz").read_bytes()).hexdigest(),
-        "data_part": "train: first 20 of 20 images, test: first 10 of 10 images",
+        "data_part": "train: first 20 of 20 images; test: first 10 of 10 images",
     }
 
 
@@ -144,7 +144,9 @@ def test_first_images_only(tmp_path):
     np.savez_compressed(tmp_path / "cifar10.npz", **made_up())
     data = Cifar10Options(train=7, test=3).load(at(tmp_path))
     assert (len(data.train_x), len(data.train_y), len(data.test_x), len(data.test_y)) == (7, 7, 3, 3)
-    assert data.provenance["data_part"] == "train: first 7 of 20 images, test: first 3 of 10 images"
+    np.testing.assert_array_equal(data.train_x.permute(0, 2, 3, 1).numpy(), made_up()["train_x"][:7])
+    assert data.train_x.untyped_storage().nbytes() == 7 * 3072
+    assert data.provenance["data_part"] == "train: first 7 of 20 images; test: first 3 of 10 images"
     with pytest.raises(DataError, match=r"system\.data\.train = 21, but cifar10\.npz has 20"):
         Cifar10Options(train=21).load(at(tmp_path))
 

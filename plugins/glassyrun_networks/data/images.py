@@ -129,7 +129,10 @@ class ImageOptions(DatasetOptions):
                 )
         train_x, train_y = first(self.train, arrays.train_x, arrays.train_y)
         test_x, test_y = first(self.test, arrays.test_x, arrays.test_y)
-        part = f"train: first {len(train_y)} of {len(arrays.train_y)} images, test: first {len(test_y)} of {len(arrays.test_y)} images"
+        part = "; ".join(
+            f"{part}: first {len(taken)} of {len(there)} images"
+            for part, taken, there in (("train", train_y, arrays.train_y), ("test", test_y, arrays.test_y))
+        )
         provenance = {"data": self.kind, "data_source": arrays.source, "data_sha256": arrays.sha256, "data_part": part}
         return LabelledData(
             train_x=train_x.movedim(-1, 1),
