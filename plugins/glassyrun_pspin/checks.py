@@ -13,12 +13,8 @@ LEAST_DILUTION = 2.0
 """In units of N^{p−1} couplings. With fewer, the spins condense on single couplings and the model is another one."""
 
 
-def fault_of_mixture(p: int | None, mixture: Mapping[str, float] | None) -> str | None:
-    """What is wrong with the degrees that were asked for, or None."""
-    if mixture is None:
-        return None
-    if p is not None:
-        return f"p = {p} beside mixture: expected one of the two; leave p out, or write p as a degree of the mixture"
+def fault_of_mixture(mixture: Mapping[str, float]) -> str | None:
+    """What is wrong with the degrees of a mixture, or None."""
     for degree, a in mixture.items():
         if not (degree.isascii() and degree.isdigit() and str(int(degree)) == degree and 2 <= int(degree) <= MOST_DEGREE):
             return (

@@ -16,7 +16,7 @@ CHUNK = 2**22
 """Products worked out at a time where no compiled kernel serves."""
 
 
-@attrs.frozen(eq=False, slots=False)
+@attrs.define(eq=False, slots=False)
 class DilutedCouplings(Couplings):
     """J of variance a² N/(2M) on M tuples i1 < … < ip; the same tuple may come twice."""
 
@@ -24,7 +24,7 @@ class DilutedCouplings(Couplings):
     values: Float[Tensor, " term"]
 
     def __attrs_post_init__(self) -> None:
-        self.__dict__["terms"], self.__dict__["degree"] = self.sites.shape
+        self.terms, self.degree = self.sites.shape
 
     @staticmethod
     def bytes(terms: int, degree: int, dtype: torch.dtype) -> int:

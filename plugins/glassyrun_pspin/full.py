@@ -16,7 +16,7 @@ from glassyrun_pspin.layout import Layout, Shape
 from glassyrun_pspin.rectangles import PlantedProducts, Weights
 
 
-@attrs.frozen(eq=False, slots=False)
+@attrs.define(eq=False, slots=False)
 class FullCouplings(Couplings):
     """The full model: i1 ≤ … ≤ ip with variance a² p!/(2N^{p−1} Π m!), m the multiplicities, or only i1 < … < ip."""
 
@@ -24,8 +24,7 @@ class FullCouplings(Couplings):
     store: Float[Tensor, " entry"]
 
     def __attrs_post_init__(self) -> None:
-        self.__dict__["degree"] = self.layout.shape.degree
-        self.__dict__["terms"] = self.layout.shape.terms
+        self.degree, self.terms = self.layout.shape.degree, self.layout.shape.terms
 
     @classmethod
     def draw(

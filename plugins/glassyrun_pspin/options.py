@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 import glassyrun
 from glassyrun import Context, Footprint, Refusal, System, SystemOptions
@@ -75,9 +75,21 @@ class PSpinOptions(SystemOptions):
             table.setdefault("diagonals", False)
         return table
 
+    @field_validator("mixture", mode="after")
+    @classmethod
+    def _degrees(cls, mixture: dict[str, float] | None) -> dict[str, float] | None:
+        fault = fault_of_mixture(mixture or {})
+        if fault:
+            raise ValueError(fault)
+        return mixture
+
     @model_validator(mode="after")
     def _sensible(self) -> PSpinOptions:
-        fault = fault_of_mixture(self.p, self.mixture) or fault_of_model(self.model)
+        if self.p is not None and self.mixture is not None:
+            raise ValueError(
+                f"p = {self.p} beside mixture: expected one of the two; leave p out, or make it a degree of the mixture"
+            )
+        fault = fault_of_model(self.model)
         if fault:
             raise ValueError(fault)
         return self
@@ -114,11 +126,10 @@ class PSpinOptions(SystemOptions):
     def always_measured(self) -> tuple[str, ...]:
         return ("participation",) if self.dilution is not None else ()
 
-    def minibatch_temperature(self, learning_rate: float, terms: int, batch: int) -> float:
+    def minibatch_temperature(self, time_step: float, terms_per_batch: float) -> float:
         """T_eff = α (p/4)(M/B − 1), p weighted with a_p² in a mixture: how hot mini-batches of B of M couplings are."""
-        weights = {p: a * a for p, a in self.coefficients.items()}
-        strength = sum(p * w for p, w in weights.items())
-        return theory.minibatch_temperature(strength, learning_rate, terms, batch)
+        strength = sum(p * a * a for p, a in self.coefficients.items())
+        return theory.minibatch_temperature(strength, time_step, terms_per_batch)
 
     def _notes(self) -> tuple[str, ...]:
         if self.initial_temperature is None:

@@ -17,7 +17,7 @@ CHUNK = 2**18
 """Terms of a mini-batch, over all replicas, that are worked out at a time."""
 
 
-@attrs.frozen(eq=False, slots=False)
+@attrs.define(eq=False, slots=False)
 class PSpin(System):
     """One realisation of the couplings. The terms are the couplings, degree after degree."""
 
@@ -30,14 +30,9 @@ class PSpin(System):
     warnings: Sequence[str] = ()
 
     def __attrs_post_init__(self) -> None:
-        mine = {
-            "dof": self.n,
-            "terms": sum(part.terms for part in self.parts),
-            "blocks": {"spins": slice(0, self.n)},
-            "energy_scale": float(self.n),
-            "manifold": Sphere(math.sqrt(self.n)),
-        }
-        self.__dict__.update(mine)
+        self.dof, self.terms = self.n, sum(part.terms for part in self.parts)
+        self.blocks = {"spins": slice(0, self.n)}
+        self.energy_scale, self.manifold = float(self.n), Sphere(math.sqrt(self.n))
 
     def initial(self, streams: Sequence[Stream]) -> State:
         """Uniform points on the sphere, or the planted configuration for every replica."""

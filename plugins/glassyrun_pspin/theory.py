@@ -81,9 +81,10 @@ def marginal_state(p: int, temperature: float) -> MarginalState:
     return MarginalState(q, ratio, -(1 - (1 - ratio) * q**p) / (2 * temperature))
 
 
-def minibatch_temperature(mean_degree: float, learning_rate: float, terms: int, batch: int) -> float:
-    """The temperature at which thermal noise is as strong as that of mini-batches, α (p/4)(M/B − 1) for a random configuration.
+def minibatch_temperature(strength: float, time_step: float, terms_per_batch: float) -> float:
+    """The temperature at which thermal noise is as strong as that of mini-batches, α (p/4)(M/B − 1) on a random configuration.
 
-    One step moves x by α times the gradient, whose mini-batch part has the variance (M/B − 1)·p/2 in each component.
+    One step moves x by α times the gradient, whose mini-batch part has the variance (M/B − 1)·p/2 in each component;
+    `strength` is Σ p a_p², p for a pure model.
     """
-    return learning_rate * mean_degree / 4 * (terms / batch - 1)
+    return time_step * strength / 4 * (terms_per_batch - 1)

@@ -167,4 +167,4 @@ def test_marginal_states(p):
 def test_minibatch_temperature_of_the_conventions():
     """N = 512, B = 100, α = 0.01: 1670 with N³/6 couplings."""
     options = PSpinOptions(n=512)
-    assert options.minibatch_temperature(0.01, 512**3 // 6, 100) == pytest.approx(1670, rel=0.01)
+    assert options.minibatch_temperature(0.01, 512**3 / 6 / 100) == pytest.approx(1670, rel=0.01)
