@@ -38,8 +38,8 @@ STYLE: dict[str, Any] = {
 COLOURS = "viridis"
 
 
-def energy(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "energy") -> Axes:
-    """Energy against time: the mean over samples and replicas, a band of one standard deviation between them.
+def energy(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "energy", ylabel: str | None = None) -> Axes:
+    """Energy, or another variable over `time`, against time: the mean over samples and replicas, a band of one standard deviation between them.
 
     The time axis is logarithmic, so time 0 is not on it.
     """
@@ -54,7 +54,7 @@ def energy(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "energy") 
         axes.fill_between(data.time, mean - spread, mean + spread, color=line.get_color(), alpha=0.25, linewidth=0)
     axes.set_xscale("log")
     axes.set_xlabel(_label(data.time))
-    axes.set_ylabel(str(data.attrs.get("long_name", variable)))
+    axes.set_ylabel(ylabel or str(data.attrs.get("long_name", variable)))
     return axes
 
 
@@ -111,7 +111,7 @@ def summary(ds: xr.Dataset) -> Figure:
         for number, (_, draw) in enumerate(panels, start=1):
             draw(ds, figure.add_subplot(1, count, number))
         if "test_accuracy" in ds:
-            energy(ds, figure.add_subplot(1, count, count), variable="test_accuracy")
+            energy(ds, figure.add_subplot(1, count, count), variable="test_accuracy", ylabel="test accuracy")
         title = str(ds.attrs.get("title", ""))
         figure.suptitle(title + ("" if ds.attrs.get("complete", 1) else " (not complete)"), fontsize=10)
         if "warnings" in ds.attrs:

@@ -114,7 +114,7 @@ def test_no_answer_costs_seconds_and_only_once(tmp_path, monkeypatch):
     options = Cifar10Options(if_absent="sample")
     begin = time.monotonic()
     warning = options.load(at(tmp_path)).warnings[0]
-    assert "no answer from www.cs.toronto.edu within 0.3 s" in warning
+    assert "could it be downloaded" in warning
     asked = time.monotonic()
     assert asked - begin < 3
     monkeypatch.setattr(download, "ANSWER_SECONDS", 30)
@@ -355,7 +355,7 @@ def test_a_download_that_was_only_not_renamed(served, originals, tmp_path):
 def test_a_download_that_takes_too_long_gives_way_to_the_sample(served, tmp_path, monkeypatch):
     monkeypatch.setattr("glassyrun_networks.data.images.SAMPLE_SECONDS", -1.0)
     data = Cifar10Options(if_absent="sample").load(at(tmp_path / "root"))
-    assert "took too long" in data.warnings[0]
+    assert "SAMPLE" in data.warnings[0]
     assert data.provenance["data_source"] == SAMPLE
 
 

@@ -45,11 +45,8 @@ class Cifar10Options(ImageOptions):
 
         fetch(CIFAR10.url, root / CIFAR10.filename, seconds)
 
-    def where(self, root: Path) -> str:
-        return (
-            f"put cifar-10-python.tar.gz (from https://www.cs.toronto.edu/~kriz/cifar.html) or {self.npz} there, name another "
-            'folder with --data DIR, or set system.data.if_absent = "sample" to run on the packaged sample'
-        )
+    def files(self) -> str:
+        return f"cifar-10-python.tar.gz (from https://www.cs.toronto.edu/~kriz/cifar.html) or {self.npz}"
 
     def sample(self) -> Arrays:
         from glassyrun_networks.data.sample import packaged

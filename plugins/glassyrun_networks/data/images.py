@@ -72,8 +72,8 @@ class ImageOptions(DatasetOptions):
         """
 
     @abstractmethod
-    def where(self, root: Path) -> str:
-        """Which file belongs where, for whoever has to put it there by hand."""
+    def files(self) -> str:
+        """Which files hold the set and where they are to be had, for whoever has to fetch them by hand."""
 
     def sample(self) -> Arrays | None:
         """The sample that is part of the package, if there is one."""
@@ -90,10 +90,15 @@ class ImageOptions(DatasetOptions):
         reason = self._fetched(root)
         arrays = self._found(root) if reason is None else self.sample() if self.if_absent == "sample" else None
         if arrays is None:
-            raise DataError(f"{self.title} is not in {root} and could not be downloaded ({reason}): {self.where(root)}")
+            raise DataError(
+                f"{self.title} is not in {root} and could not be downloaded ({reason}): put {self.files()} there, name another "
+                'folder with --data DIR, or set system.data.if_absent = "sample" to run on the packaged sample'
+            )
+        # no folder and no reason in here: the warning is part of the result, which is the same bytes on every machine
         warning = (
-            f"{self.title} is not in {root} and could not be downloaded ({reason}): running on the packaged SAMPLE of "
-            f"{len(arrays.train_y)} training and {len(arrays.test_y)} test images"
+            f"{self.title} is neither on this machine nor could it be downloaded: running on the packaged SAMPLE of "
+            f"{len(arrays.train_y)} training and {len(arrays.test_y)} test images; "
+            f"for the full set put {self.files()} into the data folder (--data DIR, GLASSYRUN_DATA, or the user's cache)"
         )
         return self._labelled(arrays, () if reason is None else (warning,))
 
