@@ -21,7 +21,7 @@ from glassyrun.spec.load import dump_spec
 from glassyrun.store import Store
 from glassyrun.trajectories import Trajectory
 
-STEPS, DT = 150, 0.05
+STEPS, DT = 400, 0.05
 
 
 def spec(n: int, replicas: int) -> api.Spec:

@@ -69,15 +69,15 @@ class Sphere(Manifold):
     radius: float
 
     def project(self, x: Vectors, v: Vectors) -> Vectors:
-        along = (x * v).sum(1, keepdim=True) / (x * x).sum(1, keepdim=True)
-        return v - along * x
+        along = torch.linalg.vecdot(x, v).unsqueeze(1) / self.radius**2
+        return torch.addcmul(v, along, x, value=-1)
 
     def retract(self, x: Vectors) -> Vectors:
         return x * (self.radius / torch.linalg.vector_norm(x, dim=1, keepdim=True))
 
     def diffuse(self, x: Vectors, noise: Vectors, variance: Float[Tensor, ""]) -> Vectors:
         tangent = self.project(x, noise)
-        squared = (tangent * tangent).sum(1, keepdim=True)
+        squared = torch.linalg.vecdot(tangent, tangent).unsqueeze(1)
         exponent = (torch.expm1(variance / self.radius**2) * squared.double()) * 0.5
         cosine = torch.exp(-exponent).to(x.dtype)
         sine = torch.sqrt(-torch.expm1(-2 * exponent)).to(x.dtype)

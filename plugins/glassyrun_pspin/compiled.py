@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
-CHUNK = 16384
+CHUNK = 65536
 """Couplings that all groups of replicas use before the next ones: they stay in the second-level cache meanwhile."""
 
 
@@ -110,7 +110,7 @@ def _four_by_four(store, at, stride, columns, near, near_slope, far, far_slope, 
 @compiled
 def _rows(store, at, stride, columns, begin, end, near, near_slope, far, far_slope, spins, pivot_slope, gradient):  # type: ignore[no-untyped-def]
     """Rows begin ≤ row < end of a rectangle for one replica, or for four."""
-    width = np.uint64(columns)
+    width = np.uint64(columns) * np.uint64(16)
     row = begin
     while row < end:
         here = np.uint64(at + row * stride)
@@ -141,7 +141,8 @@ def sweep_pivots(store, pivots, begin, end, spins, left, right, left_slope, righ
         at, stride, columns, rows, flipped = pivots[pivot]
         if columns == 0 or rows == 0:
             continue
-        chunk = max(4, CHUNK // columns // 4 * 4)
+        columns = (columns + 15) // 16  # whole vectors: what lies behind the columns of a row is zero
+        chunk = max(4, CHUNK // (16 * columns) // 4 * 4)
         for first in range(0, rows, chunk):
             last = min(first + chunk, rows)
             for r in range(0, replicas, group):

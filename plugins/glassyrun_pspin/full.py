@@ -38,7 +38,7 @@ class FullCouplings(Couplings):
         spins = None if planted is None else PlantedProducts.of(layout, planted)
         weights = Weights.of(layout)
         for tile in layout.tiles:
-            block = store[tile.offset : tile.offset + tile.size].view(tile.width, tile.rows, tile.columns)
+            block = store[tile.offset : tile.offset + tile.size].view(tile.width, tile.rows, tile.stride)
             for pivot in range(tile.first, tile.stop):
                 rows, columns = shape.rectangle(pivot)
                 normal = stream.normal((rows, columns), dtype=dtype, device=device, index=pivot)
@@ -74,7 +74,7 @@ class FullCouplings(Couplings):
         for tile in self.layout.tiles:
             near, far = (right, left) if tile.flipped else (left, right)
             of_near, of_far = (of_right, of_left) if tile.flipped else (of_left, of_right)
-            block = self.store[tile.offset : tile.offset + tile.size].view(tile.width * tile.rows, tile.columns)
+            block = self.store[tile.offset : tile.offset + tile.size].view(-1, tile.stride)[:, : tile.columns]
             split = (tile.width, tile.rows, x.shape[1])
             product = torch.mm(block, near[: tile.columns], out=inner[: len(block)]).view(split)
             rows, pivots = far[: tile.rows].unsqueeze(0), x[tile.first : tile.stop].unsqueeze(1)

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from glassyrun_pspin.compiled import Array, sweep_pivots, sweep_tuples
+from glassyrun_pspin.layout import vectors
 
 LEAST_WORK = 2**18
 """Couplings times replicas per thread below which another one isn't worth waking."""
@@ -47,7 +48,8 @@ def rectangles(
 
     _together(share, len(slopes))
     of_left, of_right, of_spins = (torch.from_numpy(_total(parts)) for parts in zip(*slopes, strict=True))
-    return of_left[:replicas], of_right[:replicas], of_spins.t()[:replicas]
+    sites = x.shape[1]
+    return of_left[:replicas, : left.shape[1]], of_right[:replicas, : right.shape[1]], of_spins.t()[:replicas, :sites]
 
 
 def tuples(
@@ -67,9 +69,9 @@ def tuples(
 
 
 def _padded(x: Float[Tensor, "replica column"]) -> Array:
-    """One replica, or several filled up with zeros to a multiple of the four that the loops take together."""
+    """Filled up with zeros: several replicas to a multiple of the four that loops take together, columns to whole vectors."""
     short = 0 if len(x) == 1 else -len(x) % 4
-    return torch.nn.functional.pad(x, (0, 0, 0, short)).contiguous().numpy()
+    return torch.nn.functional.pad(x, (0, vectors(x.shape[1]) - x.shape[1], 0, short)).contiguous().numpy()
 
 
 def _total(parts: list[Array] | tuple[Array, ...]) -> Array:

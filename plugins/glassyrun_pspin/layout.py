@@ -27,14 +27,23 @@ ALIGNMENT = 64
 """Bytes; tiles start on cache lines."""
 
 
+VECTOR = 16
+"""Columns that a loop takes together: a vector register of float32, two of float64."""
+
+
+def vectors(columns: int) -> int:
+    """Columns filled up to whole vectors."""
+    return math.ceil(columns / VECTOR) * VECTOR
+
+
 @attrs.frozen
 class Tiling:
     """How large a tile may be: large enough to be worth a call, small enough for the cache, and not much padding."""
 
     most_bytes: int = 2 * 2**20
-    most_padding: int = 2**16
+    most_padding: int = 2**13
     """Padded entries of one tile."""
-    padding_share: float = 0.05
+    padding_share: float = 0.02
     """Padded entries of one tile, as a part of it, beyond which it must be small instead."""
 
     @classmethod
@@ -60,8 +69,13 @@ class Tile:
         return self.stop - self.first
 
     @property
+    def stride(self) -> int:
+        """From one row to the next: whole vectors, so that loops over columns have no rest."""
+        return vectors(self.columns)
+
+    @property
     def size(self) -> int:
-        return self.width * self.rows * self.columns
+        return self.width * self.rows * self.stride
 
 
 @attrs.frozen
@@ -116,7 +130,7 @@ class Shape:
             while stop < self.n and self.flipped(stop) == flipped:
                 rows, columns = self.rectangle(stop)
                 wider = max(sides[0], rows), max(sides[1], columns)
-                size = (stop + 1 - first) * wider[0] * wider[1]
+                size = (stop + 1 - first) * wider[0] * vectors(wider[1])
                 padding = size - filled - rows * columns
                 too_much = padding > tiling.padding_share * size and padding > tiling.most_padding
                 if stop > first and (size * itemsize > tiling.most_bytes or too_much):
@@ -150,9 +164,9 @@ class Layout:
         table = [[0, 1, 0, 0, 0] for _ in range(shape.n)]
         for tile in tiles:
             for pivot in range(tile.first, tile.stop):
-                start = tile.offset + (pivot - tile.first) * tile.rows * tile.columns
+                start = tile.offset + (pivot - tile.first) * tile.rows * tile.stride
                 rows, columns = shape.rectangle(pivot)
-                table[pivot] = [start, tile.columns, columns, rows, int(tile.flipped)]
+                table[pivot] = [start, tile.stride, columns, rows, int(tile.flipped)]
         pivots = torch.tensor(table, dtype=torch.int64)
         held = pivots[:, 2] * pivots[:, 3]
         left = Monomials.build(shape.n, shape.left_degree, shape.repeats, device)
