@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-
 CALLS = 5
 """Calls of a candidate in a row: the first ones still feel the threads of the one before, which wait in a busy loop."""
 

@@ -1,13 +1,14 @@
 from . import plot as plot
 from .api import load, run
-from .batches import Batches, Sampling
+from .batches import Batches, Permutation, Sampling, batch_count
 from .context import Context
 from .dataset import LabelledData
 from .dynamics import Draw, Dynamics
-from .errors import DataError, Diverged, GlassyrunError, Locked, Refusal, Stopped, StorageError
+from .errors import DataError, Diverged, GlassyrunError, Locked, PluginError, Refusal, Stopped, StorageError
+from .experiment import Experiment
 from .hookspecs import hookimpl
 from .manifold import Flat, Manifold, Sphere
-from .observable import Observable, Reference, Snapshot, Variable
+from .observable import Grid, Observable, Reference, Snapshot, Variable
 from .options import (
     AnyDataset,
     DatasetOptions,
@@ -34,15 +35,19 @@ __all__ = [
     "Dynamics",
     "DynamicsOptions",
     "Evaluation",
+    "Experiment",
     "Flat",
     "Footprint",
     "GlassyrunError",
+    "Grid",
     "LabelledData",
     "Locked",
     "Manifold",
     "Observable",
     "ObservableOptions",
     "Options",
+    "Permutation",
+    "PluginError",
     "Reference",
     "Refusal",
     "Sampling",
@@ -57,6 +62,7 @@ __all__ = [
     "SystemOptions",
     "Tilted",
     "Variable",
+    "batch_count",
     "described",
     "hookimpl",
     "load",

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -19,7 +20,7 @@ import tomli
 import xarray as xr
 
 from glassyrun import result
-from glassyrun.errors import Diverged, Refusal, StorageError
+from glassyrun.errors import Diverged, PluginError, Refusal, StorageError
 from glassyrun.experiment import Experiment, Setting, numerics
 from glassyrun.progress import reporter
 from glassyrun.registry import Registry
@@ -62,20 +63,29 @@ def run(
 ) -> xr.Dataset:
     """Runs a spec and gives back its dataset, loaded.
 
-    With a `directory` the run is kept there and goes on where it stopped; without one nothing is kept on disk.
+    With a `directory` the run is kept there and goes on where it stopped; without one nothing is kept on disk, and what was
+    measured before a divergence is the attribute `partial` of the exception.
 
     Raises:
         GlassyrunError: one sentence on what is wrong.
     """
     resolved = spec if isinstance(spec, Spec) else load(spec)
-    with contextlib.ExitStack() as stack:
-        place = Path(directory) if directory else Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="glassyrun-")))
-        execute(resolved, place, data_root=Path(data) if data else None, fresh=fresh, quiet=quiet)
-        return result.assemble(place)
+    if directory is not None:
+        execute(resolved, Path(directory), data_root=Path(data) if data else None, fresh=fresh, quiet=quiet)
+        return result.assemble(Path(directory))
+    with tempfile.TemporaryDirectory(prefix="glassyrun-") as place:
+        try:
+            execute(resolved, Path(place), data_root=Path(data) if data else None, quiet=quiet, listen=False)
+        except Diverged as error:
+            error.partial = result.assemble(Path(place))
+            raise
+        return result.assemble(Path(place))
 
 
-def execute(spec: Spec, directory: Path, *, data_root: Path | None = None, fresh: bool = False, quiet: bool = False) -> Outcome:
-    """Runs a spec in a run directory, from where it stopped.
+def execute(
+    spec: Spec, directory: Path, *, data_root: Path | None = None, fresh: bool = False, quiet: bool = False, listen: bool = True
+) -> Outcome:
+    """Runs a spec in a run directory, from where it stopped; with `listen`, signals make it save and stop.
 
     Raises:
         GlassyrunError: one sentence on what is wrong; its `exit_code` tells the kind.
@@ -91,7 +101,7 @@ def execute(spec: Spec, directory: Path, *, data_root: Path | None = None, fresh
             raise Diverged(
                 f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or change the spec"
             )
-        with listening() as stop, numerics(spec):
+        with listening(listen) as stop, numerics(spec):
             _solve(Experiment(setting, store, reporter(quiet), stop))
         return Outcome(directory, result.write(directory))
     finally:
@@ -116,6 +126,10 @@ def _solve(experiment: Experiment) -> None:
         setting.spec.system.solver().run(experiment)
     except Diverged:
         result.write(store.directory)
+        raise
+    except PluginError as error:
+        # a user reads one sentence, whoever mends the plugin needs the place
+        store.log(event="plugin error", when=time.time(), traceback="".join(traceback.format_exception(error)))
         raise
     finally:
         with contextlib.suppress(StorageError):  # the sidecar must not hide why a run ended
@@ -148,10 +162,10 @@ def _check_promise(manifest: Manifest, setting: Setting, directory: Path) -> Non
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Mapping[str, str]]:
+def listening(wanted: bool = True) -> Iterator[Mapping[str, str]]:
     """Hears SIGINT, SIGTERM and SIGUSR1: the first asks the run to save and stop, a second SIGINT stops at once."""
     stop: dict[str, str] = {}
-    if threading.current_thread() is not threading.main_thread():
+    if not wanted or threading.current_thread() is not threading.main_thread():
         yield stop
         return
 

@@ -56,8 +56,10 @@ class Dynamics(ABC):
 
     def advance(self, system: System, state: State, n: int, watch: Watch | None = None) -> None:
         """`n` steps; each look at the energy is shown to `watch`."""
-        for _ in range(n):
+        for k in range(n):
             evaluation = self.update(system, state, self.draw(state.step, state))
+            if k == 0:
+                evaluation.check(state)
             if watch is not None:
                 watch.look(evaluation.energy, state.step)
             state.step += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class GlassyrunError(Exception):
     """Something a user can mend.
@@ -21,10 +23,16 @@ class DataError(GlassyrunError):
     """A data set is absent, damaged, or of the wrong shape."""
 
 
+class PluginError(GlassyrunError):
+    """A plugin raised, or gave back something else than its contract says; the message names it."""
+
+
 class Diverged(GlassyrunError):
     """The dynamics left the region where its time step makes sense; what was measured before is kept."""
 
     exit_code = 3
+    partial: Any = None
+    """The dataset of what was measured, where the run is kept in no directory."""
 
 
 class Locked(GlassyrunError):

@@ -8,6 +8,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import torch
 
 from glassyrun.context import Context
 from glassyrun.dynamics import Dynamics
-from glassyrun.errors import GlassyrunError, Refusal
+from glassyrun.errors import PluginError, Refusal
+from glassyrun.guard import check_dynamics, check_observables, check_start, check_system, plugin_code
 from glassyrun.observable import Observable
 from glassyrun.options import Footprint
 from glassyrun.progress import Reporter
@@ -59,7 +61,19 @@ class Setting:
         return Context(owner, self.spec.seed, sample, self.device, self.dtype, self.data_root)
 
     def footprint(self) -> Footprint:
-        return self.spec.system.footprint(self.context("system", 0))
+        with plugin_code(self._system):
+            footprint = self.spec.system.footprint(self.context("system", 0))
+        if not isinstance(footprint, Footprint):
+            raise PluginError(f"{self._system}: its plugin gave {footprint!r} as footprint, expected a glassyrun.Footprint")
+        return footprint
+
+    @property
+    def _system(self) -> str:
+        return f'system "{self.spec.system.kind}"'
+
+    @property
+    def _dynamics(self) -> str:
+        return f'dynamics "{self.spec.dynamics.kind}"'
 
     def memory(self, footprint: Footprint) -> int:
         """Bytes that a run takes at its peak, beside the torch process itself."""
@@ -82,37 +96,39 @@ class Setting:
             )
 
     def system(self, sample: int) -> System:
-        return self.spec.system.build(self.context("system", sample))
+        with plugin_code(self._system):
+            return check_system(self._system, self.spec.system.build(self.context("system", sample)))
 
     def dynamics(self, system: System, sample: int) -> Dynamics:
-        return self.spec.dynamics.build(self.context("dynamics", sample), system)
+        with plugin_code(self._dynamics):
+            return check_dynamics(self._dynamics, self.spec.dynamics.build(self.context("dynamics", sample), system))
 
     def observables(self, system: System, sample: int) -> dict[str, Observable]:
         """The observables by label.
 
         Raises:
-            GlassyrunError: if two of them bring a variable of the same name.
+            GlassyrunError: if two of them can't stand in one result.
         """
-        built: dict[str, Observable] = {}
-        owner: dict[str, str] = {}
+        built: dict[str, object] = {}
         for options in self.spec.observables:
-            observable = options.build(self.context(f"observables/{options.label}", sample), system)
-            for name in observable.variables:
-                if name in owner or name in built:
-                    raise GlassyrunError(
-                        f"observables: {owner.get(name, name)!r} and {options.label!r} both bring the variable {name!r}; "
-                        'give one of them another name with name = "…"'
-                    )
-                owner[name] = options.label
-            built[options.label] = observable
-        return built
+            with plugin_code(f"observables.{options.label}"):
+                built[options.label] = options.build(self.context(f"observables/{options.label}", sample), system)
+        return check_observables(built)
 
     def start(self, system: System, dynamics: Dynamics, sample: int) -> State:
         """The State at time 0: own starts or a shared one."""
         stream, ensemble = self.context("start", sample).stream("replica"), self.spec.ensemble
-        state = system.initial([stream.child(r if ensemble.start == "own" else 0) for r in range(ensemble.replicas)])
-        dynamics.start(system, state)
+        streams = [stream.child(r if ensemble.start == "own" else 0) for r in range(ensemble.replicas)]
+        like = torch.empty(0, dtype=self.dtype, device=self.device)
+        with plugin_code(self._system):
+            state = check_start(self._system, system, system.initial(streams), ensemble.replicas, like)
+        with plugin_code(self._dynamics):
+            dynamics.start(system, state)
         return state
+
+    def advancing(self) -> AbstractContextManager[None]:
+        """Around steps: names what raises there."""
+        return plugin_code(f"{self._system} under {self._dynamics}")
 
     def promise(self) -> dict[str, str]:
         """The terms on which bits repeat: device, threads, versions, digests of plugins."""

@@ -8,7 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glassyrun.errors import GlassyrunError
+from glassyrun.errors import PluginError
 from glassyrun.observable import Observable
 
 Index = tuple[int, ...]
@@ -26,21 +26,21 @@ class Recorder:
         """Takes one reading of one observable.
 
         Raises:
-            GlassyrunError: if a plugin gave back something else than it announced.
+            PluginError: if a plugin gave back something else than it announced.
         """
         variables = self.observables[label].variables
         if not isinstance(values, Mapping) or values.keys() != variables.keys():
             found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
-            raise GlassyrunError(
+            raise PluginError(
                 f"observables.{label}: its plugin gave back {found}, but announced {sorted(variables)}; mend the plugin"
             )
         for name, value in values.items():
             sizes = {"replica": self.replicas} | {d: len(c) for d, c in variables[name].coords.items()}
             expected = tuple(sizes.get(d, -1) for d in variables[name].dims)
-            if not isinstance(value, Tensor) or tuple(value.shape) != expected:
-                found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise GlassyrunError(
-                    f"observables.{label}: {name} came as {found}, expected a tensor of shape {expected}; mend the plugin"
+            if not isinstance(value, Tensor) or tuple(value.shape) != expected or value.is_complex():
+                found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                raise PluginError(
+                    f"observables.{label}: {name} came as {found}, expected a real tensor of shape {expected}; mend the plugin"
                 )
             self._readings.setdefault(name, []).append((index, value))
 

@@ -45,7 +45,7 @@ class Entry:
 class Registry:
     """All kinds that a spec can name, and what went wrong with plugins that failed."""
 
-    entries: dict[str, dict[str, Entry]] = attrs.field(factory=lambda: {point: {} for point in POINTS})
+    entries: dict[str, dict[str, Entry]] = attrs.field(factory=lambda: {point: dict[str, Entry]() for point in POINTS})
     digests: dict[str, str] = attrs.field(factory=dict)
     """Plugin name → version of its distribution, where it has one, and BLAKE2b digest of its source."""
     problems: list[str] = attrs.field(factory=list)

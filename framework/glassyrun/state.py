@@ -6,6 +6,8 @@ import attrs
 from jaxtyping import Float
 from torch import Tensor
 
+from glassyrun.errors import PluginError
+
 
 @attrs.define
 class State:
@@ -44,3 +46,15 @@ class Evaluation:
     energy: Float[Tensor, " replica"]
     gradient: Float[Tensor, "replica dof"]
     memory: dict[str, Tensor] = attrs.field(factory=dict)
+
+    def check(self, state: State) -> None:
+        """Shapes that broadcasting would hide.
+
+        Raises:
+            PluginError: if energy or gradient are not of the State's shape.
+        """
+        if self.gradient.shape != state.x.shape or self.energy.shape != state.x.shape[:1]:
+            raise PluginError(
+                f"system: its plugin gave an energy of shape {tuple(self.energy.shape)} and a gradient of shape "
+                f"{tuple(self.gradient.shape)} for x of shape {tuple(state.x.shape)}; mend the plugin"
+            )

@@ -141,6 +141,13 @@ class Store:
             with contextlib.suppress(OSError):  # what the manifest does not name is only litter
                 (self.directory / blob).unlink(missing_ok=True)
 
+    def keep(self, measured: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+        """Makes readings durable where there is no State to go on from; they are read again, alike, after a resume."""
+        if measured:
+            draft = copy.deepcopy(self.manifest)
+            draft.shards.append(self._write(draft, "shards", "measured", measured, about))
+            self._commit_manifest(draft)
+
     def finish(self) -> None:
         self._commit_manifest(attrs.evolve(self.manifest, complete=True))
 

@@ -10,8 +10,9 @@ import attrs
 import torch
 from torch import Tensor
 
-from glassyrun.errors import Diverged, GlassyrunError, Stopped
+from glassyrun.errors import Diverged, PluginError, Stopped
 from glassyrun.experiment import Experiment
+from glassyrun.guard import plugin_code
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.recorder import Recorder, described_variables
 from glassyrun.schedule import Event
@@ -103,7 +104,7 @@ class Trajectory:
         """Chunks of steps; between two of them the host looks after things."""
         while self.state.step < step:
             chunk, began = min(step - self.state.step, self.pace), time.monotonic()
-            self.now.dynamics.advance(self.now.system, self.state, chunk, self.watch)
+            self.advance(chunk)
             self.now = Snapshot(self.now.system, self.now.dynamics, self.state)  # readings of an earlier step are no longer true
             self.follow()
             self.check()
@@ -111,6 +112,14 @@ class Trajectory:
             self.pace = max(1, min(2 * self.pace, int(chunk * PACE_SECONDS / max(elapsed, 1e-6))))
             if self.state.step < step:
                 self.look_after()
+
+    def advance(self, chunk: int) -> None:
+        try:
+            with self.experiment.setting.advancing():
+                self.now.dynamics.advance(self.now.system, self.state, chunk, self.watch)
+        except PluginError:
+            self.keep()
+            raise
 
     def follow(self) -> None:
         for of in self.references.values():
@@ -161,16 +170,15 @@ class Trajectory:
     def guarded(self, label: str, call: Callable[[Observable], Reading]) -> Reading:
         """Names the plugin that raised, and keeps what was measured."""
         try:
-            return call(self.observables[label])
-        except GlassyrunError:
+            with plugin_code(f"observables.{label}"):
+                return call(self.observables[label])
+        except PluginError:
+            self.keep()
             raise
-        except Exception as error:
-            step = self.state.step
-            self.commit()
-            raise GlassyrunError(
-                f"observables.{label}: its plugin raised {type(error).__name__} at step {step}: {' '.join(str(error).split())}; "
-                "what was measured before is kept; mend the plugin and run again, or leave this observable out"
-            ) from error
+
+    def keep(self) -> None:
+        """Makes durable what was measured, where a plugin broke in the middle of a step: not the State, which may be half way."""
+        self.experiment.store.keep(self.recorder.drain(), {"sample": self.sample})
 
     def look_after(self) -> None:
         """Between chunks: show progress, commit now and then, hear a request to stop."""

@@ -19,7 +19,10 @@ def look(
     """Energy and tangent gradient; the System's memory is committed."""
     evaluation = system.gradient(state, batch)
     state.system = evaluation.memory
-    return evaluation, system.manifold.project(state.x, evaluation.gradient)
+    slope = system.manifold.project(state.x, evaluation.gradient)
+    # H = x²/2 may hand out x itself as its gradient, which would move under the second half of a step
+    shared = slope.untyped_storage().data_ptr() == state.x.untyped_storage().data_ptr()
+    return evaluation, slope.clone() if shared else slope
 
 
 def euler(system: System, state: State, batch: Int[Tensor, "replica term"] | None, dt: float) -> Evaluation:

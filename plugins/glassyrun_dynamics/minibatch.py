@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from glassyrun import Batches, Context, DynamicsOptions, Footprint, Refusal, Sampling, System, SystemOptions, described
-from glassyrun.batches import batch_count
+from glassyrun import (
+    Batches,
+    Context,
+    DynamicsOptions,
+    Footprint,
+    Refusal,
+    Sampling,
+    System,
+    SystemOptions,
+    batch_count,
+    described,
+)
 
 Count = Annotated[int, described("terms in a mini-batch", ge=1)]
 Fraction = Annotated[float, described("share of all terms in a mini-batch", gt=0, le=1)]

@@ -4,6 +4,7 @@ from glassyrun import hookimpl
 from glassyrun_networks.cnn import CnnOptions
 from glassyrun_networks.data.cifar10 import Cifar10Options
 from glassyrun_networks.observables import ReadTestOptions, ReadTrainOptions
+from glassyrun_networks.options import NetworkOptions as NetworkOptions
 
 
 @hookimpl

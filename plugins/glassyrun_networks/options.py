@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from glassyrun import AnyDataset, SystemOptions
-from glassyrun.options import Footprint
+from glassyrun import AnyDataset, Footprint, SystemOptions
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +20,8 @@ class NetworkOptions(SystemOptions):
     """A neural network on a labelled data set; the energy is the mean loss over the training examples.
 
     Your own module becomes a System in a few lines, in a package or in a file given to `--plugin`:
+
+        from glassyrun_networks import NetworkOptions
 
         class Mine(NetworkOptions):
             '''One hidden layer of tanh.'''

@@ -7,8 +7,7 @@ from typing import ClassVar, Literal
 import attrs
 from torch import Tensor
 
-from glassyrun import Context, Flat, Observable, ObservableOptions, Reference, Refusal, Snapshot, System, Variable
-from glassyrun.observable import Grid
+from glassyrun import Context, Flat, Grid, Observable, ObservableOptions, Reference, Refusal, Snapshot, System, Variable
 
 
 class ConstraintOptions(ObservableOptions):

@@ -8,8 +8,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glassyrun import Context, Observable, ObservableOptions, Reference, Snapshot, System, Variable
-from glassyrun.observable import Grid
+from glassyrun import Context, Grid, Observable, ObservableOptions, Reference, Snapshot, System, Variable
 
 
 class OverlapOptions(ObservableOptions):

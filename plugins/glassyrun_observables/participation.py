@@ -7,8 +7,7 @@ from typing import ClassVar, Literal
 import attrs
 from torch import Tensor
 
-from glassyrun import Context, Observable, ObservableOptions, Reference, Snapshot, System, Variable
-from glassyrun.observable import Grid
+from glassyrun import Context, Grid, Observable, ObservableOptions, Reference, Snapshot, System, Variable
 
 
 class ParticipationOptions(ObservableOptions):

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from glassyrun import Context, ObservableOptions, Refusal, System, described
-from glassyrun.batches import Permutation, batch_count
+from glassyrun import Context, ObservableOptions, Permutation, Refusal, System, batch_count, described
 
 
 class SubsetOptions(ObservableOptions):

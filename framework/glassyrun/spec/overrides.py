@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import operator
 from typing import Any
 
 import tomli
@@ -49,14 +52,12 @@ def _path(field: str) -> list[str]:
     """
     if len(field) > LONGEST or "\n" in field or not field.strip():
         raise ValueError("no field, expected a dotted name such as system.n")
-    try:
-        lines = key_lines(f"{field} = 0")
-        nested: Any = tomli.loads(f"{field} = 0")
-    except (tomli.TOMLDecodeError, LimitExceeded):
-        nested, lines = {}, {}
+    document: Any = None
+    lines: dict[tuple[str | int, ...], int] = {}
+    with contextlib.suppress(tomli.TOMLDecodeError, LimitExceeded):
+        lines, document = dict(key_lines(f"{field} = 0")), tomli.loads(f"{field} = 0")
     path = max(lines, key=len, default=())
-    for part in path:
-        nested = nested[part]
+    nested: Any = functools.reduce(operator.getitem, path, document)
     if nested != 0:  # a comment, a header, or no key at all
         raise ValueError("not a field name, expected a dotted name such as system.n or observables.0.name")
     return [str(part) for part in path]
@@ -91,6 +92,7 @@ def _place(document: Document, parts: list[str], value: Any, origin: str) -> Non
     """
     container: Any = document.table
     path: Path = ()
+    new: Any = None
     for part, following in zip(parts, [*parts[1:], None], strict=True):
         key = _key(container, part, path)
         path = (*path, key)
@@ -104,7 +106,7 @@ def _place(document: Document, parts: list[str], value: Any, origin: str) -> Non
             new = value
         elif old is MISSING:
             document.origins[path] = origin
-            new = [] if following == "0" else {}
+            new = list[Any]() if following == "0" else dict[str, Any]()
         elif isinstance(old, dict | list):
             new = old
         else:

@@ -1,0 +1,157 @@
+"""Holds plugins to their contract: what raises or is not what it should be is named, in one sentence."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+import torch
+from torch import Tensor
+
+from glassyrun.dynamics import Dynamics
+from glassyrun.errors import GlassyrunError, PluginError, Refusal
+from glassyrun.manifold import Manifold
+from glassyrun.observable import Grid, Observable, Variable
+from glassyrun.state import State
+from glassyrun.system import System
+
+RESERVED = ("sample", "replica", "time", "t_w", "t")
+"""Names that the engine's own dimensions and coordinates have."""
+
+
+@contextlib.contextmanager
+def plugin_code(place: str) -> Iterator[None]:
+    """Names the place in the spec whose plugin raised.
+
+    Raises:
+        Refusal: if memory ran out.
+        PluginError: for whatever else it raised; the traceback is kept as the cause.
+    """
+    try:
+        yield
+    except GlassyrunError:
+        raise
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise Refusal(
+            f"{place}: out of memory; make the system smaller, or take fewer replicas, waiting times or a smaller batch"
+        ) from error
+    except Exception as error:
+        raise PluginError(
+            f"{place}: its plugin raised {type(error).__name__}: {' '.join(str(error).split())}; mend the plugin"
+        ) from error
+
+
+def check_system(place: str, system: object) -> System:
+    """What a plugin built as a System.
+
+    Raises:
+        PluginError: if it is none, or its sizes make no sense.
+    """
+    if not isinstance(system, System):
+        raise PluginError(f"{place}: its plugin built {type(system).__name__}, expected a glassyrun.System; mend the plugin")
+    scale, blocks, manifold = (getattr(system, name, None) for name in ("energy_scale", "blocks", "manifold"))
+    sound = {
+        "dof": _counts(getattr(system, "dof", None)),
+        "terms": _counts(getattr(system, "terms", None)),
+        "blocks": isinstance(blocks, Mapping),
+        "energy_scale": isinstance(scale, int | float) and 0 < scale < float("inf"),
+        "manifold": isinstance(manifold, Manifold),
+    }
+    for name in (name for name, fits in sound.items() if not fits):
+        raise PluginError(f"{place}: its plugin's System has {name} = {getattr(system, name, None)!r}; mend the plugin")
+    return system
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+def check_dynamics(place: str, dynamics: object) -> Dynamics:
+    """What a plugin built as a Dynamics.
+
+    Raises:
+        PluginError: if it is none.
+    """
+    if not isinstance(dynamics, Dynamics):
+        raise PluginError(f"{place}: its plugin built {type(dynamics).__name__}, expected a glassyrun.Dynamics; mend the plugin")
+    return dynamics
+
+
+def check_start(place: str, system: System, state: object, replicas: int, like: Tensor) -> State:
+    """The State that a System begins from.
+
+    Raises:
+        PluginError: if x is not [replica, dof] of the run's dtype on the run's device.
+        Refusal: if x is not finite.
+    """
+    x = state.x if isinstance(state, State) else None
+    expected = (replicas, system.dof)
+    if not isinstance(state, State) or not isinstance(x, Tensor) or tuple(x.shape) != expected or x.dtype != like.dtype:
+        found = f"x of shape {tuple(x.shape)} and {x.dtype}" if isinstance(x, Tensor) else type(state).__name__
+        raise PluginError(
+            f"{place}: its plugin started from {found}, expected a State with x of shape {expected} and {like.dtype}"
+        )
+    if x.device.type != like.device.type:
+        raise PluginError(f"{place}: its plugin started on {x.device}, expected {like.device}; mend the plugin")
+    if not bool(torch.isfinite(x).all()):
+        raise Refusal(f"{place}: the start has NaN or infinite components; look at its initialisation")
+    return state
+
+
+def check_observables(built: Mapping[str, object]) -> dict[str, Observable]:
+    """The observables of a run by label.
+
+    Raises:
+        PluginError: if one is no Observable, or announces what can't be.
+        GlassyrunError: if two bring a variable, or a dimension with other coordinates, of the same name.
+    """
+    owner: dict[str, str] = {}
+    coordinates: dict[str, tuple[str, list[Any]]] = {}
+    checked: dict[str, Observable] = {}
+    for label, observable in built.items():
+        place = f"observables.{label}"
+        checked[label] = _announced(place, observable)
+        for name, variable in checked[label].variables.items():
+            if name in RESERVED:
+                raise GlassyrunError(f'{place}: the name "{name}" is that of a coordinate; give it another with name = "…"')
+            if name in owner:
+                raise GlassyrunError(
+                    f"observables: {owner[name]!r} and {label!r} both bring the variable {name!r}; "
+                    'give one of them another name with name = "…"'
+                )
+            owner[name] = label
+            for dim, values in variable.coords.items():
+                first, known = coordinates.setdefault(dim, (label, list(values)))
+                if known != list(values):
+                    raise GlassyrunError(
+                        f"observables: {first!r} and {label!r} have different values of {dim!r}; leave one of them out"
+                    )
+    return checked
+
+
+def _announced(place: str, observable: object) -> Observable:
+    if not isinstance(observable, Observable):
+        raise PluginError(
+            f"{place}: its plugin built {type(observable).__name__}, expected a glassyrun.Observable; mend the plugin"
+        )
+    if getattr(observable, "grid", None) not in get_args(Grid):
+        raise PluginError(
+            f"{place}: its grid is {getattr(observable, 'grid', None)!r}, expected one of {', '.join(get_args(Grid))}"
+        )
+    variables = getattr(observable, "variables", None)
+    if not isinstance(variables, Mapping) or not all(isinstance(v, Variable) for v in variables.values()):
+        raise PluginError(f"{place}: its variables are {variables!r}, expected a mapping from names to glassyrun.Variable")
+    for name, variable in variables.items():
+        if (
+            "replica" not in variable.dims[:1]
+            or set(variable.dims[1:]) != set(variable.coords)
+            or set(variable.coords) & set(RESERVED)
+        ):
+            raise PluginError(
+                f"{place}: {name} has dims {variable.dims} and coords {sorted(variable.coords)}, expected replica first, "
+                f"then dimensions with coords, none of them called {', '.join(RESERVED)}"
+            )
+        if not all(isinstance(text, str | int | float) for text in variable.attributes.values()):
+            raise PluginError(f"{place}: {name} has attributes {dict(variable.attributes)!r}, expected text and numbers")
+    return observable
