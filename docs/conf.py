@@ -25,5 +25,5 @@ nb_render_image_options = {"width": "560px"}
 html_theme = "pydata_sphinx_theme"
 html_title = "glassyrun"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
-html_sidebars = {"**": ["sidebar-nav-bs"]}
+html_sidebars = {"**": []}  # every page is at the top level
 html_show_sourcelink = False
