@@ -96,6 +96,8 @@ def execute(
         _check_same(store.manifest, spec, directory)
         if store.manifest.complete:
             path = directory / "result.nc"
+            if "warnings" in store.manifest.attributes:
+                reporter(quiet).warn(store.manifest.attributes["warnings"])
             return Outcome(directory, path if path.exists() else result.write(directory), already_done=True)
         if store.manifest.failure:
             raise Diverged(
@@ -170,9 +172,9 @@ def listening(wanted: bool = True) -> Iterator[Mapping[str, str]]:
         return
 
     def hear(number: int, frame: FrameType | None) -> None:
-        if "reason" in stop:
+        if "reason" in stop and number == signal.SIGINT:
             raise KeyboardInterrupt
-        stop["reason"] = signal.Signals(number).name
+        stop.setdefault("reason", signal.Signals(number).name)
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:

@@ -18,7 +18,7 @@ import torch
 
 from glassyrun.context import Context
 from glassyrun.dynamics import Dynamics
-from glassyrun.errors import PluginError, Refusal
+from glassyrun.errors import PluginError, Refusal, StorageError
 from glassyrun.guard import check_dynamics, check_observables, check_start, check_system, plugin_code
 from glassyrun.observable import Observable
 from glassyrun.options import Footprint
@@ -51,6 +51,10 @@ class Setting:
         Raises:
             Refusal: if the device is absent or a grid impossible.
         """
+        if data_root is not None and not data_root.is_dir():
+            raise StorageError(
+                f"--data {data_root}: there is no such folder; make it, or leave the option out for the default one"
+            )
         return cls(spec, Schedule.of(spec), _device(spec.run.device), data_root)
 
     @property
@@ -101,7 +105,8 @@ class Setting:
 
     def dynamics(self, system: System, sample: int) -> Dynamics:
         with plugin_code(self._dynamics):
-            return check_dynamics(self._dynamics, self.spec.dynamics.build(self.context("dynamics", sample), system))
+            dynamics = self.spec.dynamics.build(self.context("dynamics", sample), system)
+            return check_dynamics(self._dynamics, dynamics, self.schedule.dt)
 
     def observables(self, system: System, sample: int) -> dict[str, Observable]:
         """The observables by label.
@@ -136,7 +141,7 @@ class Setting:
         for package in RECORDED:
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 versions[package] = importlib.metadata.version(package)
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _processor()
         return {
             "device": name,
             "threads": str(self.spec.run.threads or torch.get_num_threads()),
@@ -147,7 +152,6 @@ class Setting:
     def attributes(self, system: System, dynamics: Dynamics) -> dict[str, Any]:
         """What the result says of how it came about."""
         return {
-            "Conventions": "CF-1.11",
             "title": f"{self.spec.system.kind} under {self.spec.dynamics.kind}",
             "source": f"glassyrun {importlib.metadata.version('glassyrun')}",
             "spec": dump_spec(self.spec),
@@ -192,6 +196,7 @@ def numerics(spec: Spec) -> Iterator[None]:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
     kernels: Any = torch.utils.deterministic  # its attribute is set through a module class that checkers can't see
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only, tf32 = torch.is_deterministic_algorithms_warn_only_enabled(), torch.backends.cudnn.allow_tf32
     benchmark, fill = torch.backends.cudnn.benchmark, kernels.fill_uninitialized_memory
     try:
         if spec.run.threads:
@@ -199,12 +204,22 @@ def numerics(spec: Spec) -> Iterator[None]:
         torch.use_deterministic_algorithms(True)
         kernels.fill_uninitialized_memory = False  # only for finding bugs, and dear
         torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False  # else convolutions in "float32" have 10 bits of mantissa on a GPU
         yield
     finally:
         torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(deterministic)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.allow_tf32 = tf32
         kernels.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
+
+
+def _processor() -> str:
+    """The CPU as far as bits depend on it: model and vector instructions."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    return f"cpu {model}, {torch.backends.cpu.get_cpu_capability()}"
 
 
 def available(device: torch.device) -> int:

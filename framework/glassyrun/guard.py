@@ -67,14 +67,16 @@ def _counts(value: object) -> bool:
     return isinstance(value, int) and value >= 1
 
 
-def check_dynamics(place: str, dynamics: object) -> Dynamics:
-    """What a plugin built as a Dynamics.
+def check_dynamics(place: str, dynamics: object, dt: float) -> Dynamics:
+    """What a plugin built as a Dynamics, whose step must be the `dt` that its options announced.
 
     Raises:
-        PluginError: if it is none.
+        PluginError: if it is none, or its clock is another one.
     """
     if not isinstance(dynamics, Dynamics):
         raise PluginError(f"{place}: its plugin built {type(dynamics).__name__}, expected a glassyrun.Dynamics; mend the plugin")
+    if dynamics.dt != dt:
+        raise PluginError(f"{place}: its plugin's Dynamics has dt = {dynamics.dt}, but its options say {dt}; mend the plugin")
     return dynamics
 
 

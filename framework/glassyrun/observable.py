@@ -60,6 +60,10 @@ class Snapshot:
             )  # the arguments are kept alive, so that no id is used twice
         return self._shared[key][0]
 
+    def forget(self, argument: Any) -> None:
+        """Drops what was shared about `argument`: a pair that has been read is not asked for again."""
+        self._shared = {key: kept for key, kept in self._shared.items() if not any(a is argument for a in kept[1])}
+
 
 def frozen_copy(now: Snapshot) -> State:
     """One copy of x that all observables of a t_w share."""

@@ -72,10 +72,11 @@ class SystemOptions(PluginOptions):
 
         return Trajectories()
 
-    def minibatch_temperature(self, time_step: float, terms_per_batch: float) -> float | None:
+    def minibatch_temperature(self, time_step: float, excess: float) -> float | None:
         """The temperature that the noise of mini-batches acts like, in units of energy; None where no formula is known.
 
-        `time_step` is α/(1−β) for SGD and dt otherwise, `terms_per_batch` is M/B.
+        `time_step` is α/(1−β) for SGD and dt otherwise. `excess` is the variance of a batch's estimate of a sum of M random
+        terms, in units of that sum's own: M/B − 1 without replacement, M/B with.
         """
         return None
 

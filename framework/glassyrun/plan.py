@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from glassyrun.experiment import Setting, available, numerics
+from glassyrun.guard import plugin_code
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.spec.model import Spec
 
@@ -27,7 +28,7 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
     pairs = sum(len(event.pairs) for event in events)
     lines = [
         f"system       {spec.system.kind}: {footprint.dof} degrees of freedom, {footprint.terms} terms",
-        f"dynamics     {spec.dynamics.kind}: {schedule.horizon} steps of {schedule.dt:g} ({_unit(spec)})",
+        f"dynamics     {spec.dynamics.kind}: {events[-1].step} steps of {schedule.dt:g} ({_unit(spec)})",
         f"ensemble     {_count(ensemble.samples, 'sample')} of {_count(ensemble.replicas, 'replica')}, start = {ensemble.start}",
         f"grids        {len(schedule.time)} times, {len(schedule.t_w)} waiting times, {len(schedule.t)} lags: "
         f"{len(events)} events, {pairs} pairs",
@@ -38,32 +39,32 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
     ]
     setting.check_memory(footprint)
     with numerics(spec):
-        lines += _timing(setting, pairs)
+        lines += _timing(setting, events[-1].step, pairs)
     return "\n".join(lines)
 
 
-def _timing(setting: Setting, pairs: int) -> list[str]:
+def _timing(setting: Setting, steps: int, pairs: int) -> list[str]:
     spec, schedule = setting.spec, setting.schedule
     began = time.perf_counter()
     system = setting.system(0)
     dynamics, observables = setting.dynamics(system, 0), setting.observables(system, 0)
     state = setting.start(system, dynamics, 0)
     building = time.perf_counter() - began
-    dynamics.advance(system, state, 1)  # kernels are loaded and caches filled
-    step = _seconds(setting.device, lambda: dynamics.advance(system, state, 1))
-    then = {label: Reference(state.step, o.remember(Snapshot(system, dynamics, state))) for label, o in observables.items()}
+    with setting.advancing():
+        dynamics.advance(system, state, 1)  # kernels are loaded and caches filled
+        step = _seconds(setting.device, lambda: dynamics.advance(system, state, 1))
     lines: list[str] = []
-    total = building + step * schedule.horizon
+    total = building + step * steps
     readings = {"time": len(schedule.time), "t_w": len(schedule.t_w), "pairs": pairs}
     for label, observable in observables.items():
-        cost = _seconds(
-            setting.device, lambda o=observable, r=then[label]: o.read(Snapshot(system, dynamics, state), _given(o, r))
-        )
+        with plugin_code(f"observables.{label}"):
+            then = Reference(state.step, observable.remember(Snapshot(system, dynamics, state)))
+            cost = _seconds(setting.device, lambda o=observable, r=then: o.read(Snapshot(system, dynamics, state), _given(o, r)))
         count = readings[observable.grid]
         total += cost * count
         lines.append(
             f"reading      {label}: {count} times, {_span(cost)} each ({cost / step:.3g} steps), "
-            f"{100 * cost * count / (step * schedule.horizon):.3g} % of all steps"
+            f"{100 * cost * count / max(step * steps, 1e-9):.3g} % of all steps"
         )
     samples = spec.ensemble.samples
     return [

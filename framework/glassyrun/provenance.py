@@ -18,7 +18,7 @@ SUFFIXES = (".py", ".pyi", ".so", ".pyd")
 
 
 def digests_for(spec: Options) -> dict[str, str]:
-    """Plugin → version and digest, for the plugins whose Options classes (or their bases) occur in the spec.
+    """Plugin → version and digest, for the engine and the plugins whose Options classes (or their bases) occur in the spec.
 
     A plugin is named by its top-level module, or by the name of its file.
     """
@@ -26,9 +26,14 @@ def digests_for(spec: Options) -> dict[str, str]:
         base.__module__.partition(".")[0]
         for options in _options_in(spec)
         for base in type(options).__mro__
-        if issubclass(base, Options) and base.__module__.partition(".")[0] != "glassyrun"
+        if issubclass(base, Options)
     }
-    return dict(sorted((_readable(module), plugin_digest(module)) for module in modules))
+    found: dict[str, str] = {}
+    for module in sorted(modules | {"glassyrun"}):
+        name, digest = _readable(module), plugin_digest(module)
+        # two files of one name are two plugins
+        found[name if found.get(name, digest) == digest else f"{name} ({digest[:8]})"] = digest
+    return found
 
 
 def plugin_digest(module: str) -> str:

@@ -14,13 +14,38 @@ from glassyrun.observable import Observable
 Index = tuple[int, ...]
 
 
+CAPACITY = 256
+"""Readings of a variable that wait on the device; a small tensor kept for each would leave a hole behind every large one."""
+
+
+@attrs.define(eq=False)
+class Buffer:
+    """Readings of one variable since the last commit."""
+
+    waiting: Tensor
+    index: list[Index] = attrs.field(factory=list)
+    moved: list[Tensor] = attrs.field(factory=list)
+    """Full buffers, on the host."""
+
+    def append(self, index: Index, value: Tensor) -> None:
+        place = len(self.index) % CAPACITY
+        self.waiting[place].copy_(value)
+        self.index.append(index)
+        if place == CAPACITY - 1:
+            self.moved.append(self.waiting.cpu().clone())
+
+    def values(self) -> Tensor:
+        rest = self.waiting[: len(self.index) % CAPACITY].cpu()
+        return torch.cat([*self.moved, rest])
+
+
 @attrs.define(eq=False)
 class Recorder:
-    """Readings of one sample since the last commit, as (index into the grid, tensor)."""
+    """Readings of one sample since the last commit."""
 
     observables: Mapping[str, Observable]
     replicas: int
-    _readings: dict[str, list[tuple[Index, Tensor]]] = attrs.field(factory=dict)
+    _buffers: dict[str, Buffer] = attrs.field(factory=dict)
 
     def record(self, label: str, index: Index, values: Mapping[str, Tensor]) -> None:
         """Takes one reading of one observable.
@@ -42,15 +67,17 @@ class Recorder:
                 raise PluginError(
                     f"observables.{label}: {name} came as {found}, expected a real tensor of shape {expected}; mend the plugin"
                 )
-            self._readings.setdefault(name, []).append((index, value))
+            if name not in self._buffers:
+                self._buffers[name] = Buffer(torch.empty((CAPACITY, *expected), dtype=torch.float64, device=value.device))
+            self._buffers[name].append(index, value)
 
     def drain(self) -> dict[str, Tensor]:
         """Tensors for a shard: `value/NAME` [reading, …] in float64 and `index/NAME` [reading, grid dimension]."""
         tensors: dict[str, Tensor] = {}
-        for name, readings in self._readings.items():
-            tensors[f"value/{name}"] = torch.stack([value.double() for _, value in readings]).cpu()
-            tensors[f"index/{name}"] = torch.tensor([index for index, _ in readings], dtype=torch.int64)
-        self._readings = {}
+        for name, buffer in self._buffers.items():
+            tensors[f"value/{name}"] = buffer.values()
+            tensors[f"index/{name}"] = torch.tensor(buffer.index, dtype=torch.int64)
+        self._buffers = {}
         return tensors
 
 

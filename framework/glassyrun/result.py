@@ -38,7 +38,7 @@ def assemble(directory: Path) -> xr.Dataset:
     variables: dict[str, xr.DataArray] = {}
     for name, about in manifest.variables.items():
         dims = ["sample", *about["grid"], *about["dims"]]
-        array = xr.DataArray(arrays[name], dims=dims, attrs=about["attributes"], coords=about["coords"])
+        array = xr.DataArray(arrays[name], dims=dims, attrs=about["attributes"], coords=_own(about))
         behind = [dim for dim in about["dims"] if dim != "replica"]
         front = ["sample", *(["replica"] if "replica" in about["dims"] else [])]
         variables[name] = array.transpose(*front, *about["grid"], *behind)
@@ -56,7 +56,7 @@ def write(directory: Path) -> Path:
         StorageError: if it can't be written.
     """
     dataset, path = assemble(directory), directory / "result.nc"
-    beside = directory / ".result.nc.part"
+    beside = directory / f".result.nc.{os.getpid()}.part"  # `collect` may run beside the run itself
     encoding: dict[Any, Any] = {name: {"zlib": True, "shuffle": True, "complevel": 4} for name in dataset.data_vars}
     with storage("writing", path):
         try:
@@ -77,6 +77,11 @@ def _empty(manifest: Manifest, about: dict[str, Any]) -> np.ndarray:
     sizes = {name: len(axis["values"]) for name, axis in manifest.axes.items()}
     sizes |= {dim: len(values) for dim, values in about["coords"].items()}
     return np.full([sizes[dim] for dim in ("sample", *about["grid"], *about["dims"])], np.nan)
+
+
+def _own(about: dict[str, Any]) -> dict[str, Any]:
+    """Coordinates that a variable brings."""
+    return {dim: (dim, values, {"long_name": dim, "units": "1"}) for dim, values in about["coords"].items()}
 
 
 def _labels(axis: dict[str, Any]) -> dict[str, str]:

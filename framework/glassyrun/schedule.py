@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from glassyrun.errors import Refusal
-from glassyrun.spec.model import GridSpec, LinearGrid, LogGrid, Spec
+from glassyrun.spec.model import MOST_EVENTS, GridSpec, LinearGrid, LogGrid, Spec
 
 DIGITS = 12
 """Coordinates are rounded to these digits: 15·0.02 and 3·0.1 are different floats, and xarray would drop the point."""
-MOST_EVENTS = 2_000_000
-"""Readings of one observable on the two-time grid of one sample; a spec can't eat the machine."""
 
 
 @attrs.frozen

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
-import shutil
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,9 @@ from glassyrun.errors import Locked, StorageError
 from glassyrun.files import read_checked, storage, sync_directory, write_whole
 
 FORMAT = 1
+FOLDERS = ("shards", "checkpoints")
+OURS = re.compile(r"\d{8}-(measured|remembered|state)\.safetensors")
+"""Names that a run gives to its files of tensors."""
 Contents = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 """Tensors of a file, and what the manifest says about them."""
 
@@ -57,6 +60,11 @@ class Manifest:
     """Number of the next file."""
     format: int = FORMAT
 
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever measured: a refused spec leaves no trace that a mended one would stumble over."""
+        return not (self.shards or self.checkpoint or self.done or self.failure or self.complete)
+
 
 @attrs.define(eq=False)
 class Store:
@@ -89,28 +97,53 @@ class Store:
                     f"{directory}: another process is running here; wait for it, stop it, or choose another directory with -o DIR"
                 ) from error
         try:
-            if fresh:
-                cls._clear(directory)
-            store = cls(directory, read_manifest(directory) or Manifest(spec), lock)
+            manifest = cls._claimed(directory, fresh)
+            if manifest is None or (manifest.spec != spec and manifest.untouched):
+                manifest = Manifest(spec)
+            store = cls(directory, manifest, lock)
             with storage("making the run directory", directory):
-                for part in ("shards", "checkpoints"):
+                for part in FOLDERS:
                     (directory / part).mkdir(exist_ok=True)
                 sync_directory(directory)
-            if not (directory / "manifest.json").exists():
+            if manifest.untouched:
+                store._commit_manifest(manifest)  # before any other file: it is what tells that the directory is ours
                 write_whole(directory / "spec.toml", spec.encode())
-                store._commit_manifest(store.manifest)
         except BaseException:
             lock.release()
             raise
         return store
 
+    @classmethod
+    def _claimed(cls, directory: Path, fresh: bool) -> Manifest | None:
+        """The manifest of a directory that is ours; None for an empty one.
+
+        Raises:
+            StorageError: if it holds files that no run wrote: nothing of a user's is ever overwritten or removed.
+        """
+        if (directory / "manifest.json").exists():
+            if not fresh:
+                return read_manifest(directory)
+            cls._clear(directory)
+            return None
+        with storage("reading", directory):
+            foreign = [path.name for path in directory.iterdir() if not _left_behind(path)]
+        if foreign:
+            shown = ", ".join(sorted(foreign)[:3]) + (", …" if len(foreign) > 3 else "")
+            raise StorageError(
+                f"{directory}: holds files that no run wrote ({shown}); choose an empty or new directory with -o DIR"
+            )
+        return None
+
     @staticmethod
     def _clear(directory: Path) -> None:
+        """Removes the files of a run, and nothing else."""
         with storage("clearing the run directory", directory):
             for name in ("manifest.json", "spec.toml", "result.nc", "log.jsonl"):  # the manifest first: it is the commit
                 (directory / name).unlink(missing_ok=True)
-            for name in ("shards", "checkpoints"):
-                shutil.rmtree(directory / name, ignore_errors=True)
+            for part in FOLDERS:
+                for path in (directory / part).glob("*.safetensors"):
+                    if OURS.fullmatch(path.name):
+                        path.unlink()
 
     def close(self) -> None:
         self._lock.release()
@@ -179,6 +212,12 @@ class Store:
         content = json.dumps(attrs.asdict(draft), indent=1, sort_keys=True)
         write_whole(self.directory / "manifest.json", content.encode())
         self.manifest = draft
+
+
+def _left_behind(path: Path) -> bool:
+    """What a run that died before its first commit may leave."""
+    empty_folder = path.name in FOLDERS and path.is_dir() and not any(path.iterdir())
+    return path.name in ("lock", ".manifest.json.part") or empty_folder
 
 
 def _transient(manifest: Manifest) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
@@ -10,7 +11,7 @@ import attrs
 import torch
 from torch import Tensor
 
-from glassyrun.errors import Diverged, PluginError, Stopped
+from glassyrun.errors import Diverged, PluginError, Refusal, Stopped
 from glassyrun.experiment import Experiment
 from glassyrun.guard import plugin_code
 from glassyrun.observable import Observable, Reference, Snapshot
@@ -47,6 +48,7 @@ class Trajectory:
     watch: Watch
     recorder: Recorder
     events: list[Event]
+    last_use: list[int]
     next_event: int = 0
     references: dict[int, dict[str, Reference]] = attrs.field(factory=dict)
     """Index of t_w → label → what that observable remembered."""
@@ -71,10 +73,11 @@ class Trajectory:
             Watch.over(state.x, descends),
             Recorder(observables, state.replicas),
             setting.schedule.events(),
+            setting.schedule.last_use(),
         )
         for warning in system.warnings if sample == 0 else ():
             experiment.reporter.warn(warning)
-        if not store.manifest.variables:
+        if store.manifest.untouched:
             store.describe(setting.attributes(system, dynamics), setting.axes(), described_variables(observables))
         if store.manifest.checkpoint is not None:
             trajectory.restore()
@@ -96,6 +99,7 @@ class Trajectory:
                 self.measure(event)
                 self.next_event += 1
                 self.look_after()
+            self.last_look()
             self.commit(finished=True)
         finally:
             self.experiment.reporter.end()
@@ -133,17 +137,25 @@ class Trajectory:
         if verdict is None:
             return
         replica, step, energy = verdict
-        dt, scale = self.experiment.setting.schedule.dt, self.now.system.energy_scale
-        shown = energy / scale
-        happened = "rose to" if torch.isfinite(torch.tensor(energy)) else "became"
-        message = (
-            f"diverged in sample {self.sample}, replica {replica}, at step {step} (time {step * dt:.6g}): "
-            f"the energy {happened} {shown:.6g}; make {self.now.dynamics.step_name} smaller"
-        )
-        if self.watch.descends:
-            message += ', or set run.rising_energy = "accept" if a rise is what you want to see'
+        dt, shown = self.experiment.setting.schedule.dt, energy / self.now.system.energy_scale
+        rose = math.isfinite(energy)
+        where = f"sample {self.sample}, replica {replica}"
+        if step == 0:
+            message = f"the start of {where} has the energy {shown:.6g}; look at the system's options"
+        else:
+            happened = f"the energy {'rose to' if rose else 'became'} {shown:.6g}"
+            message = f"diverged in {where}, at step {step} (time {step * dt:.6g}): {happened}; make {self.now.dynamics.step_name} smaller"
+            message += ', or set run.rising_energy = "accept" if a rise is what you want to see' if rose else ""
         self.commit(failure=message)
         raise Diverged(message + "; what was measured before is kept")
+
+    def last_look(self) -> None:
+        """Shows the watch the state at the end, which no step has looked at: its energy where that must not rise, else x."""
+        system, x = self.now.system, self.state.x
+        finite = torch.where(torch.isfinite(x).all(1), 0.0, torch.nan).double()
+        with self.experiment.setting.advancing():
+            self.watch.look(finite + (system.energy(self.state) if self.watch.descends else self.watch.shown), self.state.step)
+        self.check()
 
     def measure(self, event: Event) -> None:
         """Remembers first, then reads, so that the pair (t_w, 0) is there."""
@@ -155,17 +167,19 @@ class Trajectory:
             }
             self.unsaved.add(event.t_w)
         for label, observable in self.observables.items():
-            if observable.grid == "pairs":
-                for i, j in event.pairs:
-                    self.read(label, (i, j), self.references[i][label])
-            elif (index := event.time if observable.grid == "time" else event.t_w) is not None:
+            index = {"time": event.time, "t_w": event.t_w}.get(observable.grid)
+            if index is not None:
                 self.read(label, (index,), None)
-        for i, last in enumerate(self.experiment.setting.schedule.last_use()) if event.pairs else ():
-            if last <= event.step:
-                self.references.pop(i, None)
+        for i, j in event.pairs:
+            for label, then in self.references[i].items():
+                self.read(label, (i, j), then)
+            for then in self.references[i].values():
+                self.now.forget(then)
+        for i in [i for i in self.references if self.last_use[i] <= event.step]:
+            del self.references[i]
 
     def read(self, label: str, index: tuple[int, ...], then: Reference | None) -> None:
-        self.recorder.record(label, index, self.guarded(label, lambda o: o.read(self.now, then)))
+        self.guarded(label, lambda o: self.recorder.record(label, index, o.read(self.now, then)))
 
     def guarded(self, label: str, call: Callable[[Observable], Reading]) -> Reading:
         """Names the plugin that raised, and keeps what was measured."""
@@ -231,13 +245,33 @@ class Trajectory:
                 if _lives(self.observables[label]):
                     tensors |= pack(then.state, f"living/{len(living)}/")
                     living.append({"t_w": i, "since": then.since, "step": then.state.step, "label": label})
-        return tensors, {"sample": self.sample, "step": self.state.step, "event": self.next_event, "living": living}
+        return tensors, {
+            "sample": self.sample,
+            "step": self.state.step,
+            "event": self.next_event,
+            "living": living,
+            "disorder": self.disorder(),
+        }
+
+    def disorder(self) -> dict[str, str]:
+        """What the System says of itself: the same spec finds another data set where another folder was named."""
+        system = self.now.system
+        return {**system.provenance, "terms": str(system.terms), "degrees of freedom": str(system.dof)}
 
     def restore(self) -> None:
         """Takes up the committed State and references; the bits that follow are those of an uninterrupted run."""
         store, device = self.experiment.store, self.experiment.setting.device
         blob = store.manifest.checkpoint
         assert blob is not None
+        begun, now = blob.about["disorder"], self.disorder()
+        changed = [
+            f"{key} was {begun.get(key)}, now {now.get(key)}" for key in sorted({*begun, *now}) if begun.get(key) != now.get(key)
+        ]
+        if changed:
+            raise Refusal(
+                f"{store.directory}: the run was begun on another disorder or data set ({'; '.join(changed)}); "
+                "go on with the same, or begin anew with --fresh"
+            )
         tensors = store.read(blob, device)
         unpack(self.state, tensors, "state/", blob.about["step"])
         self.watch.restore({name.removeprefix("watch/"): value for name, value in tensors.items() if name.startswith("watch/")})

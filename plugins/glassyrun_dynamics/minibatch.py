@@ -57,7 +57,8 @@ class MinibatchOptions(DynamicsOptions):
         if self.batch_size is None:
             return ()
         ratio = footprint.terms / batch_count(self.batch_size, footprint.terms)
-        temperature = system.minibatch_temperature(self.noise_step, ratio)
+        excess = ratio - 1 if self.sampling == "without_replacement" else ratio
+        temperature = system.minibatch_temperature(self.noise_step, excess)
         lines = [f"a mini-batch holds 1/{ratio:.6g} of the terms"]
         if temperature is not None:
             lines.append(f"its noise acts like a temperature of {temperature:.4g}")

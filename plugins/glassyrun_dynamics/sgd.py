@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import attrs
 import torch
 
-from glassyrun import Batches, Context, Draw, Dynamics, Evaluation, State, System, described
+from glassyrun import Batches, Context, Draw, Dynamics, Evaluation, Flat, Refusal, State, System, described
 from glassyrun_dynamics.minibatch import MinibatchOptions, batch_provenance
 
 
@@ -32,6 +32,11 @@ class SGDOptions(MinibatchOptions):
         return self.learning_rate / (1 - self.momentum)
 
     def build(self, context: Context, system: System) -> SGD:
+        if self.weight_decay and not isinstance(system.manifold, Flat):
+            raise Refusal(
+                f"dynamics.weight_decay: found {self.weight_decay} for a system on a sphere, where |x| is fixed and a pull towards 0 "
+                "does nothing; leave it out"
+            )
         return SGD(self.learning_rate, self.momentum, self.weight_decay, self.batches(context, system))
 
 

@@ -19,7 +19,7 @@ class SubsetOptions(ObservableOptions):
         Annotated[int, described("terms", ge=1)] | Annotated[float, described("share of the terms", gt=0, le=1)] | None,
         described(
             "look at a fixed random subset of this many terms (a whole number, or a share as a decimal), "
-            "the same at every reading and in every run; default: all terms"
+            "the same at every reading and in every sample; default: all terms"
         ),
     ] = None
 

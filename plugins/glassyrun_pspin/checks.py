@@ -9,6 +9,8 @@ from glassyrun_pspin.model import Model
 from glassyrun_pspin.monomials import count
 
 MOST_DEGREE = 16
+LARGEST = 1e6
+"""Coefficient of a mixture; beyond it float32 has no room for the energy."""
 LEAST_DILUTION = 2.0
 """In units of N^{p−1} couplings. With fewer, the spins condense on single couplings and the model is another one."""
 
@@ -20,6 +22,8 @@ def fault_of_mixture(mixture: Mapping[str, float]) -> str | None:
             return (
                 f"mixture has the key {degree!r}: expected a number of spins from 2 to {MOST_DEGREE}, as in {{ 3 = 1, 4 = 0.5 }}"
             )
+        if not abs(a) <= LARGEST:
+            return f"mixture gives degree {degree} the coefficient {a:g}: expected at most {LARGEST:g} in size"
         if a == 0:
             return f"mixture gives degree {degree} the coefficient 0: expected any other number; leave that degree out"
     return None

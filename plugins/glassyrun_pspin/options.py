@@ -126,15 +126,16 @@ class PSpinOptions(SystemOptions):
     def always_measured(self) -> tuple[str, ...]:
         return ("participation",) if self.dilution is not None else ()
 
-    def minibatch_temperature(self, time_step: float, terms_per_batch: float) -> float:
+    def minibatch_temperature(self, time_step: float, excess: float) -> float:
         """T_eff = α (p/4)(M/B − 1), p weighted with a_p² in a mixture: how hot mini-batches of B of M couplings are."""
         strength = sum(p * a * a for p, a in self.coefficients.items())
-        return theory.minibatch_temperature(strength, time_step, terms_per_batch)
+        return theory.minibatch_temperature(strength, time_step, excess)
 
     def _notes(self) -> tuple[str, ...]:
         if self.initial_temperature is None:
             return ()
-        energy = theory.planted_energy(self.coefficients, self.initial_temperature)
+        distinct = None if self.diagonals else self.n
+        energy = theory.planted_energy(self.coefficients, self.initial_temperature, distinct, self.dilution is not None)
         return (f"planted start at T_i = {self.initial_temperature:g}: energy {energy:.4f}, shared by all replicas of a sample",)
 
 

@@ -36,9 +36,20 @@ def static_temperature(mixture: Mapping[int, float]) -> float:
     return math.sqrt(max(limit, float(np.max(f / (-np.log1p(-q) - q)))))
 
 
-def planted_energy(mixture: Mapping[int, float], temperature: float) -> float:
-    """Energy of a planted start, and of equilibrium above T_s: −f(1)/T; −1/(2T) for pure p."""
-    return -correlator(mixture) / temperature
+def planted_energy(mixture: Mapping[int, float], temperature: float, distinct: int | None = None, diluted: bool = False) -> float:
+    """Mean energy of a planted start: −f(1)/T, −1/(2T) for pure p, which is that of equilibrium above T_s.
+
+    Without repeated indices a term needs p different spins out of N = `distinct`, whose squares on the sphere have the
+    mean product N^p / Π_{k<p} (N + 2k); of these there are C(N, p), or a fixed number in a diluted model.
+    """
+    if distinct is None:
+        return -correlator(mixture) / temperature
+    n, total = distinct, 0.0
+    for p, a in mixture.items():
+        product = math.prod(n / (n + 2 * k) for k in range(p))
+        count = 1.0 if diluted else math.prod((n - k) / n for k in range(p))
+        total += 0.5 * a * a * product * count
+    return -total / temperature
 
 
 def threshold_energy(p: int) -> float:
@@ -81,10 +92,10 @@ def marginal_state(p: int, temperature: float) -> MarginalState:
     return MarginalState(q, ratio, -(1 - (1 - ratio) * q**p) / (2 * temperature))
 
 
-def minibatch_temperature(strength: float, time_step: float, terms_per_batch: float) -> float:
-    """The temperature at which thermal noise is as strong as that of mini-batches, α (p/4)(M/B − 1) on a random configuration.
+def minibatch_temperature(strength: float, time_step: float, excess: float) -> float:
+    """The temperature at which thermal noise is as strong as that of mini-batches, α (p/4)·excess on a random configuration.
 
-    One step moves x by α times the gradient, whose mini-batch part has the variance (M/B − 1)·p/2 in each component;
-    `strength` is Σ p a_p², p for a pure model.
+    One step moves x by α times the gradient, whose mini-batch part has the variance excess·p/2 in each component, with
+    excess = M/B − 1 for batches drawn without replacement and M/B with; `strength` is Σ p a_p², p for a pure model.
     """
-    return time_step * strength / 4 * (terms_per_batch - 1)
+    return time_step * strength / 4 * excess

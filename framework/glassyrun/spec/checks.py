@@ -12,11 +12,9 @@ from typing import Any
 
 from glassyrun.errors import GlassyrunError
 from glassyrun.options import DynamicsOptions, ObservableOptions, SystemOptions
-from glassyrun.spec.model import MOST_POINTS, EnsembleOptions, LinearGrid, LogGrid, ScheduleOptions
+from glassyrun.spec.model import MOST_EVENTS, MOST_POINTS, EnsembleOptions, LinearGrid, LogGrid, ScheduleOptions
 from glassyrun.spec.problems import Path
 
-MOST_EVENTS = 10_000_000
-"""Readings of one replica on the one-time grid and on all pairs (t_w, t)."""
 MOST_STEPS = 10**13
 ROUNDING = 1e-9
 """Relative excess over the horizon that is rounding, not meaning."""

@@ -96,7 +96,7 @@ def _text(source: FilePath, file: str) -> str:
     if len(content) > LARGEST_FILE:
         raise SpecError([Problem(file, None, "", f"more than {LARGEST_FILE:,} bytes", "a spec file of at most that")])
     try:
-        return content.decode().replace("\r\n", "\n")
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         found = f"byte 0x{content[error.start]:02x} is not UTF-8"

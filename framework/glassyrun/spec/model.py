@@ -11,6 +11,9 @@ from glassyrun.options import DynamicsOptions, ObservableOptions, Options, Syste
 MOST_POINTS = 100_000
 """Points of one grid; a spec can't eat the machine."""
 
+MOST_EVENTS = 10_000_000
+"""Readings of one replica on the one-time grid and on all pairs (t_w, t)."""
+
 Time = Annotated[float, Field(ge=0)]
 
 

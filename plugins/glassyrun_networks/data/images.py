@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,6 +95,8 @@ class ImageOptions(DatasetOptions):
                 f"{self.title} is not in {root} and could not be downloaded ({reason}): put {self.files()} there, name another "
                 'folder with --data DIR, or set system.data.if_absent = "sample" to run on the packaged sample'
             )
+        if reason is not None:  # for the terminal
+            logging.getLogger("glassyrun").warning("%s is not in %s and could not be downloaded: %s", self.title, root, reason)
         # no folder and no reason in here: the warning is part of the result, which is the same bytes on every machine
         warning = (
             f"{self.title} is neither on this machine nor could it be downloaded: running on the packaged SAMPLE of "
