@@ -1,0 +1,70 @@
+"""What a plan foretells: memory, and how hot mini-batches are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.engine_tools import load, tables
+
+from glassyrun.experiment import Setting
+from glassyrun.plan import plan
+
+
+def needed(system: str = "quadratic", replicas: int = 2, waiting: int = 4, **changes: Any) -> tuple[int, int]:
+    """Bytes foreseen, and those of one State; every reference is needed until the end."""
+    schedule = {"horizon": 100.0, "time": [0.0], "t_w": [float(k) for k in range(waiting)], "t": [0.0, 60.0]}
+    spec = load(tables(system, "quench", schedule=schedule, ensemble={"replicas": replicas}, **changes))
+    setting = Setting.of(spec)
+    footprint = setting.footprint()
+    return setting.memory(footprint), footprint.dof * setting.dtype.itemsize
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("system", ["quadratic", "pspin"])
+def test_memory_grows_by_a_state_with_each_replica_and_waiting_time(system: str, dtype: str) -> None:
+    run = {"dtype": dtype}
+    base, state = needed(system, run=run)
+    for more in (1, 10, 40):
+        by_replicas = needed(system, replicas=2 + more, run=run)[0] - base
+        assert by_replicas >= more * (4 + 1) * state  # a reference a waiting time, and where it is now
+        by_waiting = needed(system, waiting=4 + more, run=run)[0] - base
+        assert by_waiting >= more * 2 * state
+    assert base >= 2 * 5 * state
+
+
+def test_memory_holds_what_the_system_stores() -> None:
+    """Inputs and targets of ten thousand more data points, in float32."""
+    sizes = []
+    for terms in (12, 10_012):
+        setting = Setting.of(load(tables("quadratic", "quench", system={"kind": "quadratic", "n": 5, "terms": terms})))
+        sizes.append(setting.memory(setting.footprint()))
+    assert sizes[1] - sizes[0] >= 10_000 * (5 + 1) * 4
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calibrates for a moment only."""
+    monkeypatch.setattr("glassyrun.plan.CALIBRATION_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("dynamics", "step"),
+    [
+        ({"kind": "sgd", "learning_rate": 0.01, "momentum": 0.9, "batch_size": 4}, 0.1),
+        ({"kind": "sgd", "learning_rate": 0.01, "batch_size": 4}, 0.01),
+        ({"kind": "quench", "dt": 0.05, "batch_size": 4}, 0.05),
+    ],
+)
+def test_the_plan_says_how_hot_mini_batches_are(dynamics: dict[str, Any], step: float) -> None:
+    """12 spins with p = 3 have 364 couplings, 91 batches of 4: T_eff = α/(1−β) (3/4)(91 − 1)."""
+    text = plan(load(tables("pspin", str(dynamics["kind"]), steps=10, dynamics=dynamics, schedule={"horizon": 20.0})))
+    (line,) = (line for line in text.splitlines() if "acts like a temperature" in line)
+    assert float(line.rsplit(" ", 1)[1]) == pytest.approx(step * 0.75 * 90, rel=1e-3)
+    assert "1/91 of the terms" in text
+
+
+@pytest.mark.usefixtures("hasty")
+def test_the_plan_of_all_terms_knows_no_such_temperature() -> None:
+    assert "acts like a temperature" not in plan(load(tables("pspin", "quench")))
