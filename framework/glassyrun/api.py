@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -17,16 +18,20 @@ from typing import Any
 
 import attrs
 import tomli
+import tomli_w
 import xarray as xr
 
 from glassyrun import result
 from glassyrun.errors import Diverged, PluginError, Refusal, StorageError
 from glassyrun.experiment import Experiment, Setting, numerics
-from glassyrun.progress import reporter
+from glassyrun.progress import Reporter, reporter
 from glassyrun.registry import Registry
 from glassyrun.spec.load import diff_specs, dump_spec, load_spec
 from glassyrun.spec.model import Spec
 from glassyrun.store import Manifest, Store
+
+NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds",)
+"""Fields that may change under a run."""
 
 
 @attrs.frozen
@@ -38,30 +43,41 @@ class Outcome:
     already_done: bool = False
 
 
-def load(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), *, plugins: Sequence[str | Path] = ()) -> Spec:
+Overrides = str | Sequence[str] | Mapping[str, Any]
+"""`"system.n=512"`, several of them, or `{"system.n": 512}`."""
+
+
+def load(source: str | Path | Mapping[str, Any], overrides: Overrides = (), *, plugins: Sequence[str | Path] = ()) -> Spec:
     """Reads and checks a spec.
 
     Args:
         source: path of a TOML file, or the same as nested dictionaries.
-        overrides: `"system.n=512"` and the like.
+        overrides: `"system.n=512"`, several of them, or a mapping of dotted fields to values.
         plugins: Python files with hook functions, beside the installed plugins.
 
     Raises:
         SpecError: naming every mistake.
     """
     registry = Registry.installed([Path(file) for file in plugins])
-    return load_spec(source if isinstance(source, Mapping) else Path(source), overrides, registry)
+    if isinstance(overrides, Mapping):
+        overrides = [
+            tomli_w.dumps({"value": value}).replace("value = ", f"{field}=", 1).strip() for field, value in overrides.items()
+        ]
+    texts = [overrides] if isinstance(overrides, str) else overrides
+    return load_spec(source if isinstance(source, Mapping) else Path(source), texts, registry)
 
 
 def run(
     spec: Spec | str | Path | Mapping[str, Any],
     directory: str | Path | None = None,
     *,
+    overrides: Overrides = (),
+    plugins: Sequence[str | Path] = (),
     data: str | Path | None = None,
     fresh: bool = False,
     quiet: bool = False,
 ) -> xr.Dataset:
-    """Runs a spec and gives back its dataset, loaded.
+    """Runs a spec and gives back its dataset, loaded. `overrides` and `plugins` are those of `load`.
 
     With a `directory` the run is kept there and goes on where it stopped; without one nothing is kept on disk, and what was
     measured before a divergence is the attribute `partial` of the exception.
@@ -69,7 +85,7 @@ def run(
     Raises:
         GlassyrunError: one sentence on what is wrong.
     """
-    resolved = spec if isinstance(spec, Spec) else load(spec)
+    resolved = spec if isinstance(spec, Spec) else load(spec, overrides, plugins=plugins)
     if directory is not None:
         execute(resolved, Path(directory), data_root=Path(data) if data else None, fresh=fresh, quiet=quiet)
         return result.assemble(Path(directory))
@@ -96,14 +112,13 @@ def execute(
         _check_same(store.manifest, spec, directory)
         if store.manifest.complete:
             path = directory / "result.nc"
-            if "warnings" in store.manifest.attributes:
-                reporter(quiet).warn(store.manifest.attributes["warnings"])
+            _tell_of_the_past(store.manifest, setting, reporter(quiet))
             return Outcome(directory, path if path.exists() else result.write(directory), already_done=True)
         if store.manifest.failure:
             raise Diverged(
                 f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or change the spec"
             )
-        with listening(listen) as stop, numerics(spec):
+        with listening(listen) as stop, numerics(spec, _begun_threads(store.manifest)):
             _solve(Experiment(setting, store, reporter(quiet), stop))
         return Outcome(directory, result.write(directory))
     finally:
@@ -143,23 +158,55 @@ def _committed_step(manifest: Manifest) -> dict[str, int]:
     return {"done": manifest.done, "step": manifest.checkpoint.about["step"] if manifest.checkpoint else 0}
 
 
+def _tell_of_the_past(manifest: Manifest, setting: Setting, tell: Reporter) -> None:
+    """What a user should know of a result that was made before."""
+    if "warnings" in manifest.attributes:
+        tell.warn(manifest.attributes["warnings"])
+    changed = _drift({"plugins": manifest.attributes["plugins"]}, {"plugins": setting.promise()["plugins"]})
+    if changed:
+        tell.warn(f"this result was made by other code ({'; '.join(changed)}); --fresh makes it anew")
+
+
+def _begun_threads(manifest: Manifest) -> int | None:
+    """The threads that a run was begun with: going on with as many gives the same bits."""
+    return int(manifest.attributes["threads"]) if "threads" in manifest.attributes else None
+
+
 def _check_same(manifest: Manifest, spec: Spec, directory: Path) -> None:
-    if manifest.spec == dump_spec(spec):
-        return
-    changed = "; ".join(f"{field} was {old}, now {new}" for field, old, new in diff_specs(tomli.loads(manifest.spec), spec))
-    raise Refusal(
-        f"{directory}: holds a run of another spec: {changed}; choose another directory with -o DIR, or begin anew with --fresh"
-    )
+    differences = [d for d in diff_specs(tomli.loads(manifest.spec), spec) if d[0] not in NO_NUMBER_DEPENDS_ON]
+    if differences:
+        changed = "; ".join(f"{field} was {_shown(old)}, now {_shown(new)}" for field, old, new in differences)
+        raise Refusal(
+            f"{directory}: holds a run of another spec: {changed}; choose another directory with -o DIR, or begin anew with --fresh"
+        )
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else str(value)
+
+
+def _drift(begun: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
+    """Terms of the promise that are other ones now, `plugins: mine.py` rather than two lists of digests."""
+    changed: list[str] = []
+    for key, value in now.items():
+        old = begun.get(key)
+        if old == value or old is None:
+            continue
+        if not value.startswith("{"):
+            changed.append(f"{key} was {old}, now {value}")
+            continue
+        before, after = json.loads(old), json.loads(value)
+        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+        changed.append(f"{key}: " + ", ".join(f"{name} was {before.get(name)}, now {after.get(name)}" for name in names))
+    return changed
 
 
 def _check_promise(manifest: Manifest, setting: Setting, directory: Path) -> None:
     """A resumed run must repeat the bits of an uninterrupted one, so nothing they depend on may have changed."""
-    begun = manifest.attributes
-    changed = [f"{key} was {begun[key]}, now {now}" for key, now in setting.promise().items() if begun and begun.get(key) != now]
+    changed = _drift(manifest.attributes, setting.promise()) if not manifest.untouched else []
     if changed:
         raise Refusal(
-            f"{directory}: the run was begun on other terms ({'; '.join(changed)}); "
-            "go on under the same, or begin anew with --fresh"
+            f"{directory}: the run was begun on other terms ({'; '.join(changed)}); go on under the same, or begin anew with --fresh"
         )
 
 

@@ -100,6 +100,7 @@ def plot(
     ] = None,
 ) -> None:
     """Draw the energy and the two-time displacement of a run."""
+    directory = directory.parent if directory.name == "result.nc" else directory
     if output and format_:
         targets = [output.with_suffix(f".{suffix}") for suffix in format_]
     elif output and output.suffix.lower() in FIGURES:
@@ -205,7 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail("interrupted", INTERRUPTED)
     except MemoryError as error:
         return _fail(f"out of memory: {str(error) or 'the system gave none'}; 'glassyrun plan SPEC' tells what a run takes", 5)
-    except Exception:  # noqa: BLE001 -- a mistake of ours or of a plugin: the traceback is what a report needs
+    except Exception as error:  # noqa: BLE001 -- a mistake of ours or of a plugin: the traceback is what a report needs
+        if isinstance(error.__context__, KeyboardInterrupt):  # a half-finished import fails on its own after Ctrl-C
+            return _fail("interrupted", INTERRUPTED)
         import traceback
 
         traceback.print_exc()

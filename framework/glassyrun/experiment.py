@@ -99,6 +99,18 @@ class Setting:
                 "make the system smaller, or take fewer replicas or waiting times"
             )
 
+    def warnings(self, system: System) -> list[str]:
+        """What the user must be told loudly of this pairing."""
+        with plugin_code(self._system):
+            limit, step = self.spec.system.stable_step(), self.spec.dynamics.gradient_step
+        if limit is None or step <= limit:
+            return list(system.warnings)
+        told = (
+            f"the step of {step:g} is beyond {limit:g}, where explicit steps down this energy become unstable: "
+            "the numbers will not be those of the dynamics in continuous time"
+        )
+        return [*system.warnings, told]
+
     def system(self, sample: int) -> System:
         with plugin_code(self._system):
             return check_system(self._system, self.spec.system.build(self.context("system", sample)))
@@ -164,7 +176,7 @@ class Setting:
             **self.promise(),
             **{f"system_{name}": text for name, text in system.provenance.items()},
             **{f"dynamics_{name}": text for name, text in dynamics.provenance.items()},
-            **({"warnings": "\n".join(system.warnings)} if system.warnings else {}),
+            **({"warnings": "\n".join(told)} if (told := self.warnings(system)) else {}),
         }
 
     def axes(self) -> dict[str, Any]:
@@ -191,23 +203,27 @@ class Experiment:
 
 
 @contextlib.contextmanager
-def numerics(spec: Spec) -> Iterator[None]:
-    """Threads and deterministic kernels for the time of a run; what was set before is restored."""
+def numerics(spec: Spec, threads: int | None = None) -> Iterator[None]:
+    """Threads and deterministic kernels for the time of a run; what was set before is restored.
+
+    `threads` stand in where the spec names none.
+    """
+    threads = spec.run.threads or threads
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
     kernels: Any = torch.utils.deterministic  # its attribute is set through a module class that checkers can't see
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warn_only, tf32 = torch.is_deterministic_algorithms_warn_only_enabled(), torch.backends.cudnn.allow_tf32
     benchmark, fill = torch.backends.cudnn.benchmark, kernels.fill_uninitialized_memory
     try:
-        if spec.run.threads:
-            torch.set_num_threads(spec.run.threads)
+        if threads:
+            torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(True)
         kernels.fill_uninitialized_memory = False  # only for finding bugs, and dear
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # else convolutions in "float32" have 10 bits of mantissa on a GPU
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.backends.cudnn.allow_tf32 = tf32
         kernels.fill_uninitialized_memory = fill

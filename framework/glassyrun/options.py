@@ -72,6 +72,10 @@ class SystemOptions(PluginOptions):
 
         return Trajectories()
 
+    def stable_step(self) -> float | None:
+        """2/λ_max, beyond which explicit steps down the gradient are unstable; None where the curvature isn't known."""
+        return None
+
     def minibatch_temperature(self, time_step: float, excess: float) -> float | None:
         """The temperature that the noise of mini-batches acts like, in units of energy; None where no formula is known.
 
@@ -99,6 +103,11 @@ class DynamicsOptions(PluginOptions):
     @abstractmethod
     def time_step(self) -> float:
         """Time per step."""
+
+    @property
+    def gradient_step(self) -> float:
+        """What multiplies the gradient in one step, for comparison with `SystemOptions.stable_step`."""
+        return self.time_step
 
     @abstractmethod
     def build(self, context: Context, system: System) -> Dynamics:

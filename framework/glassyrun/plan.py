@@ -28,23 +28,23 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
     pairs = sum(len(event.pairs) for event in events)
     lines = [
         f"system       {spec.system.kind}: {footprint.dof} degrees of freedom, {footprint.terms} terms",
-        f"dynamics     {spec.dynamics.kind}: {events[-1].step} steps of {schedule.dt:g} ({_unit(spec)})",
+        f"dynamics     {spec.dynamics.kind}: {schedule.horizon} steps of {schedule.dt:g} ({_unit(spec)})",
         f"ensemble     {_count(ensemble.samples, 'sample')} of {_count(ensemble.replicas, 'replica')}, start = {ensemble.start}",
         f"grids        {len(schedule.time)} times, {len(schedule.t_w)} waiting times, {len(schedule.t)} lags: "
         f"{len(events)} events, {pairs} pairs",
-        f"memory       about {setting.memory(footprint) / 1e6:.4g} MB "
-        f"({footprint.bytes / 1e6:.4g} MB of them stored by the system); {available(setting.device) / 1e6:.4g} MB "
+        f"memory       about {_size(setting.memory(footprint))} "
+        f"({_size(footprint.bytes)} of them stored by the system); {_size(available(setting.device))} "
         f"are free on {setting.device}",
         *(f"note         {note}" for note in (*footprint.notes, *spec.dynamics.notes(footprint, spec.system))),
     ]
     setting.check_memory(footprint)
     with numerics(spec):
-        lines += _timing(setting, events[-1].step, pairs)
+        lines += _timing(setting, pairs)
     return "\n".join(lines)
 
 
-def _timing(setting: Setting, steps: int, pairs: int) -> list[str]:
-    spec, schedule = setting.spec, setting.schedule
+def _timing(setting: Setting, pairs: int) -> list[str]:
+    spec, schedule, steps = setting.spec, setting.schedule, setting.schedule.horizon
     began = time.perf_counter()
     system = setting.system(0)
     dynamics, observables = setting.dynamics(system, 0), setting.observables(system, 0)
@@ -71,7 +71,7 @@ def _timing(setting: Setting, steps: int, pairs: int) -> list[str]:
         f"step         {_span(step)}, measured here just now; building a sample {_span(building)}",
         *lines,
         f"foreseen     about {_span(total * samples)} for {_count(samples, 'sample')}",
-        *(f"WARNING      {warning}" for warning in system.warnings),
+        *(f"WARNING      {warning}" for warning in setting.warnings(system)),
     ]
 
 
@@ -98,6 +98,10 @@ def _span(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 3600:.3g} h"
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 
 def _count(number: int, what: str) -> str:

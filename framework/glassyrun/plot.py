@@ -5,6 +5,7 @@ Each function takes a dataset and, if wished, axes to draw on, and gives the axe
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -115,9 +116,8 @@ def summary(ds: xr.Dataset) -> Figure:
         title = str(ds.attrs.get("title", ""))
         figure.suptitle(title + ("" if ds.attrs.get("complete", 1) else " (not complete)"), fontsize=10)
         if "warnings" in ds.attrs:
-            figure.supxlabel(
-                "see attribute `warnings`: " + str(ds.attrs["warnings"]).splitlines()[0][:110], fontsize=6, color="firebrick"
-            )
+            told = textwrap.shorten(str(ds.attrs["warnings"]), 150, placeholder=" … (attribute `warnings`)")
+            figure.supxlabel(told, fontsize=6, color="firebrick")
     return figure
 
 
@@ -130,8 +130,8 @@ def plot_run(directory: Path, output: Path | None = None, formats: Sequence[str]
     ds = result.assemble(directory)
     if not any(name in ds for name in ("energy", "msd", "overlap", "test_accuracy")):
         raise StorageError(
-            f"{directory}: found only {', '.join(map(str, ds.data_vars)) or 'no variable'}, and the summary figure shows "
-            "energy, msd and overlap; use glassyrun.plot.two_time on the dataset"
+            f"{directory}: found {', '.join(map(str, ds.data_vars)) or 'nothing measured yet'}, and the summary figure shows "
+            "energy, msd, overlap and test accuracy; draw other variables with glassyrun.plot.two_time or xarray"
         )
     figure = summary(ds)
     targets = [output] if output else [directory / f"summary.{suffix}" for suffix in formats]

@@ -54,7 +54,8 @@ class Lines(Silent):
     def begin(self, title: str, total: int, done: int = 0) -> None:
         self.title, self.total, self.first = title, total, done
         self.started = self.last = time.monotonic()
-        print(f"{title}: {total} steps", file=sys.stderr, flush=True)
+        begun = f", going on from step {done}" if done else ""
+        print(f"{title}: {total} steps{begun}", file=sys.stderr, flush=True)
 
     def update(self, step: int, energy: float) -> None:
         now = time.monotonic()

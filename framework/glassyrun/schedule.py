@@ -51,6 +51,8 @@ class Schedule:
                 f"schedule.horizon: found {options.horizon}, which is less than one time step of {dt}; raise it to {dt} or more"
             )
         time = _grid("time", options.time, dt, horizon, horizon)
+        if not isinstance(options.time, list) and options.time.to is None:
+            time = tuple(sorted({*time, horizon}))  # where it ends is what one looks at first
         t_w = _grid("t_w", options.t_w, dt, horizon, horizon // 2)
         t = _grid("t", options.t, dt, horizon, horizon)
         if len(t_w) * len(t) > MOST_EVENTS:
@@ -107,5 +109,5 @@ def _points(grid: LogGrid | LinearGrid, dt: float, end: float | None) -> Sequenc
     start = grid.from_ or dt
     count = math.floor(grid.per_decade * math.log10(to / start) + 1e-9) + 1 if to >= start else 0
     points = [start * 10 ** (k / grid.per_decade) for k in range(count)]
-    # an end that the user gave is measured; the default end is not, so that a longer horizon keeps every old point
+    # an end that the user gave is measured; the default one is not, so that a longer horizon keeps every old pair
     return [*([0.0] if grid.from_ == 0 else []), *points, *([to] if end is None and to >= start else [])]

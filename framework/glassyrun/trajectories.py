@@ -75,7 +75,7 @@ class Trajectory:
             setting.schedule.events(),
             setting.schedule.last_use(),
         )
-        for warning in system.warnings if sample == 0 else ():
+        for warning in setting.warnings(system) if sample == 0 else ():
             experiment.reporter.warn(warning)
         if store.manifest.untouched:
             store.describe(setting.attributes(system, dynamics), setting.axes(), described_variables(observables))
@@ -87,11 +87,15 @@ class Trajectory:
     def state(self) -> State:
         return self.now.state
 
+    @property
+    def horizon(self) -> int:
+        return self.experiment.setting.schedule.horizon
+
     def run(self) -> None:
-        """Evolves to the last event and commits the sample as finished."""
+        """Evolves to the horizon and commits the sample as finished."""
         samples = self.experiment.setting.spec.ensemble.samples
         title = f"sample {self.sample + 1} of {samples}" if samples > 1 else "run"
-        self.experiment.reporter.begin(title, self.events[-1].step, self.state.step)
+        self.experiment.reporter.begin(title, self.horizon, self.state.step)
         try:
             while self.next_event < len(self.events):
                 event = self.events[self.next_event]
@@ -99,6 +103,7 @@ class Trajectory:
                 self.measure(event)
                 self.next_event += 1
                 self.look_after()
+            self.advance_to(self.horizon)
             self.last_look()
             self.commit(finished=True)
         finally:
@@ -145,9 +150,10 @@ class Trajectory:
         else:
             happened = f"the energy {'rose to' if rose else 'became'} {shown:.6g}"
             message = f"diverged in {where}, at step {step} (time {step * dt:.6g}): {happened}; make {self.now.dynamics.step_name} smaller"
-            message += ', or set run.rising_energy = "accept" if a rise is what you want to see' if rose else ""
+            hints = ', set run.rising_energy = "accept" if a rise is what you want to see, or look whether the gradient is that of the energy'
+            message += hints if rose else ""
         self.commit(failure=message)
-        raise Diverged(message + "; what was measured before is kept")
+        raise Diverged(message + "; what was measured before is kept, a changed spec needs --fresh or another directory")
 
     def last_look(self) -> None:
         """Shows the watch the state at the end, which no step has looked at: its energy where that must not rise, else x."""
@@ -202,7 +208,7 @@ class Trajectory:
         if reason is not None:
             self.commit()
             raise Stopped(
-                f"stopped by {reason} at step {self.state.step} of {self.events[-1].step}, everything is saved in "
+                f"stopped by {reason} at step {self.state.step} of {self.horizon}, everything is saved in "
                 f"{self.experiment.store.directory}; run the same command again to go on"
             )
         if time.monotonic() - self.committed > self.experiment.setting.spec.run.checkpoint_seconds:

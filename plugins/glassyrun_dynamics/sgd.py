@@ -28,6 +28,10 @@ class SGDOptions(MinibatchOptions):
         return 1.0
 
     @property
+    def gradient_step(self) -> float:
+        return self.learning_rate / (1 + self.momentum)  # heavy-ball is stable up to α = 2(1+β)/λ_max
+
+    @property
     def noise_step(self) -> float:
         return self.learning_rate / (1 - self.momentum)
 

@@ -126,6 +126,10 @@ class PSpinOptions(SystemOptions):
     def always_measured(self) -> tuple[str, ...]:
         return ("participation",) if self.dilution is not None else ()
 
+    def stable_step(self) -> float:
+        """2/λ_max with λ_max = 4√f″(1), the upper edge of the Hessian on the sphere at the threshold energy: 0.289 for p = 3."""
+        return theory.stable_step(self.coefficients)
+
     def minibatch_temperature(self, time_step: float, excess: float) -> float:
         """T_eff = α (p/4)(M/B − 1), p weighted with a_p² in a mixture: how hot mini-batches of B of M couplings are."""
         strength = sum(p * a * a for p, a in self.coefficients.items())

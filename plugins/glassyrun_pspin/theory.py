@@ -36,6 +36,15 @@ def static_temperature(mixture: Mapping[int, float]) -> float:
     return math.sqrt(max(limit, float(np.max(f / (-np.log1p(-q) - q)))))
 
 
+def stable_step(mixture: Mapping[int, float]) -> float:
+    """2/λ_max: the largest time step for explicit steps down the gradient near the threshold energy, √(2/(p(p−1)))/2 for pure p.
+
+    The Hessian on the sphere is a semicircle of half-width 2√f″(1) that touches zero at the threshold, so λ_max = 4√f″(1).
+    """
+    curvature = 0.5 * sum(a * a * p * (p - 1) for p, a in mixture.items())
+    return 2 / (4 * math.sqrt(curvature))
+
+
 def planted_energy(mixture: Mapping[int, float], temperature: float, distinct: int | None = None, diluted: bool = False) -> float:
     """Mean energy of a planted start: −f(1)/T, −1/(2T) for pure p, which is that of equilibrium above T_s.
 

@@ -194,16 +194,23 @@ def test_hot_langevin_goes_down_its_mini_batches() -> None:
         np.testing.assert_allclose(state.x.numpy(), x, rtol=1e-10, atol=1e-11)
 
 
-def test_sgd_stays_on_the_sphere_by_its_tangent_gradient() -> None:
-    """x ← R(x − αPg): with g itself the radial part would change the length of the step."""
-    system, rate = spins(), 0.05
-    moves = dynamics("sgd", system, learning_rate=rate, batch_size=60)
+@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.8, 0.0), (0.5, 0.3)])
+def test_sgd_on_the_sphere_goes_along_its_tangent_gradient(momentum: float, weight_decay: float) -> None:
+    """v ← βv + Pg, x ← R(x − αv), v ← Pv: with g itself the radial part would change the length of the step.
+
+    Weight decay pulls along the radius, so that nothing is left of it.
+    """
+    system, rate = spins(), 0.02
+    moves = dynamics("sgd", system, learning_rate=rate, momentum=momentum, weight_decay=weight_decay, batch_size=60)
     state = begin(system, moves, 2)
     x = state.x.numpy().copy()
+    v = np.zeros_like(x)
     for k in range(20):
         g = system.gradient(State(torch.from_numpy(x.copy())), moves.draw(k, state).batch).gradient.numpy()
-        moved = x - rate * (g - (g * x).sum(1, keepdims=True) / 10 * x)
+        v = momentum * v + g - (g * x).sum(1, keepdims=True) / 10 * x
+        moved = x - rate * v
         x = moved * np.sqrt(10) / np.linalg.norm(moved, axis=1, keepdims=True)
+        v = v - (v * x).sum(1, keepdims=True) / 10 * x
         moves.advance(system, state, 1)
         np.testing.assert_allclose(state.x.numpy(), x, rtol=1e-10, atol=1e-11)
 
@@ -259,16 +266,23 @@ def foretold(notes: tuple[str, ...]) -> float:
 )
 @pytest.mark.parametrize("p", [2, 3])
 def test_the_temperature_of_mini_batches(options: Any, step: float, p: int) -> None:
-    """T_eff = α/(1−β) (p/4)(M/B − 1) without replacement."""
-    notes = options.notes(Footprint(512, 25_000, 0), PSpinOptions(p=p, n=512))
-    assert foretold(notes) == pytest.approx(step * p / 4 * 249, rel=1e-3)
-    assert any("1/250 " in note for note in notes)
+    """T_eff = α/(1−β) (p/4)(M/B − 1) without replacement, M/B with."""
+    system = PSpinOptions(p=p, n=512)
+    notes = options.notes(Footprint(512, 400, 0), system)
+    assert foretold(notes) == pytest.approx(step * p / 4 * 3, rel=1e-3)
+    assert any("1/4 " in note for note in notes)
+    again = options.model_copy(update={"sampling": "with_replacement"}).notes(Footprint(512, 400, 0), system)
+    assert foretold(again) == pytest.approx(step * p / 4 * 4, rel=1e-3)
 
 
-def test_the_temperature_foretold_is_that_of_the_batches() -> None:
-    """α/2 times the variance of a tangent component of g_B, over samples and points: T_eff of the plan within a tenth."""
+@pytest.mark.parametrize("sampling", ["without_replacement", "with_replacement"])
+def test_the_temperature_foretold_is_that_of_the_batches(sampling: Any) -> None:
+    """α/2 times the variance of a tangent component of g_B, over samples and points: T_eff of the plan within a tenth.
+
+    A third of the terms is in each batch, so that the two samplings differ by M/B over M/B − 1, one and a half.
+    """
     options, rate, measured = PSpinOptions(p=3, n=24), 0.01, []
-    sgd = SGDOptions(learning_rate=rate, batch_size=200)
+    sgd = SGDOptions(learning_rate=rate, batch_size=1 / 3, sampling=sampling)
     for seed in range(8):
         system = options.build(context("system", seed=seed))
         moves = sgd.build(context("dynamics", seed=seed), system)

@@ -153,9 +153,9 @@ def test_other_terms_of_the_promise_are_refused(tmp_path: Path) -> None:
     import json
 
     raw = json.loads(manifest.read_text())
-    raw["attributes"]["threads"] = "77"
+    raw["attributes"]["device"] = "an abacus"
     manifest.write_text(json.dumps(raw))
-    with pytest.raises(glassyrun.Refusal, match=r"threads was 77"):
+    with pytest.raises(glassyrun.Refusal, match=r"device was an abacus"):
         api.execute(spec, tmp_path / "run", quiet=True)
 
 
@@ -169,3 +169,46 @@ def test_a_live_run_can_be_collected(tmp_path: Path) -> None:
         assert ds.attrs["complete"] == 0
         energy = ds.energy.isel(sample=0, replica=0)
         assert 1 <= int(energy.notnull().sum()) < ds.sizes["time"]
+
+
+def test_a_run_goes_on_with_the_threads_it_was_begun_with(tmp_path: Path) -> None:
+    """No thread dead end: where the spec names none, the recorded number is taken, and restored afterwards."""
+    spec = load(tables("quadratic", "sgd", run={"checkpoint_seconds": 1e-9}))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert not attempt(spec, tmp_path / "run", Crash(after=3))
+        torch.set_num_threads(1)
+        assert api.execute(spec, tmp_path / "run", quiet=True).result.exists()
+        assert result.assemble(tmp_path / "run").attrs["threads"] == "2"
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_field_that_no_number_depends_on_may_change(tmp_path: Path) -> None:
+    assert not attempt(load(tables("quadratic", "sgd", run={"checkpoint_seconds": 1e-9})), tmp_path / "run", Crash(after=3))
+    other = load(tables("quadratic", "sgd", run={"checkpoint_seconds": 9.0}))
+    assert api.execute(other, tmp_path / "run", quiet=True).result.exists()
+
+
+def test_the_run_goes_to_its_horizon(tmp_path: Path) -> None:
+    """Also where no grid has a point there."""
+    schedule = {"horizon": 9.0, "time": [0.0, 4.0], "t_w": [0.0], "t": [2.0]}
+    assert final_state(load(tables("quadratic", "sgd", schedule=schedule)), tmp_path / "run").step == 9
+
+
+def test_a_step_beyond_the_stability_limit_is_told_loudly(tmp_path: Path) -> None:
+    """At T > 0 no energy tells it: p = 3 is unstable beyond dt = 0.289."""
+    stable = tables("pspin", "langevin", dynamics={"kind": "langevin", "dt": 0.28, "temperature": 0.5}, schedule={"horizon": 2.8})
+    unstable = tables(
+        "pspin", "langevin", dynamics={"kind": "langevin", "dt": 0.3, "temperature": 0.5}, schedule={"horizon": 3.0}
+    )
+    assert "warnings" not in glassyrun.run(stable, quiet=True).attrs
+    assert "beyond 0.288675" in glassyrun.run(unstable, quiet=True).attrs["warnings"]
+
+
+def test_overrides_and_plugins_reach_run() -> None:
+    source = tables("quadratic", "sgd", steps=3)
+    for overrides in ("seed=9", ["seed=9"], {"seed": 9}):
+        assert glassyrun.run(source, overrides=overrides, quiet=True).attrs["seed"] == 9

@@ -61,10 +61,16 @@ def test_coordinates_are_what_was_measured_to_twelve_digits() -> None:
     assert schedule(0.1, horizon=1, time=[0.3, 0.32, 0.36]).coordinate("time").tolist() == [0.3, 0.4]
 
 
-def test_default_grids_keep_every_point_when_the_horizon_grows() -> None:
+def test_default_grids_keep_every_pair_when_the_horizon_grows() -> None:
     short, long = schedule(0.1, horizon=37.0), schedule(0.1, horizon=410.0)
-    for grid in ("time", "t_w", "t"):
+    for grid in ("t_w", "t"):
         assert set(getattr(short, grid)) <= set(getattr(long, grid))
+    assert set(short.time) - {short.horizon} <= set(long.time)
+
+
+def test_the_end_is_measured_unless_the_spec_says_otherwise() -> None:
+    assert schedule(0.1, horizon=37.0).coordinate("time")[-1] == 37.0
+    assert schedule(0.1, horizon=37.0, time={"from": 0, "to": 20.0, "per_decade": 3}).coordinate("time")[-1] == 20.0
 
 
 @pytest.mark.parametrize(

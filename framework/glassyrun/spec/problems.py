@@ -86,8 +86,12 @@ def shown(value: Any) -> str:
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that was probably meant, if any is near."""
+    """The name that was probably meant, if any is near: a beginning (`T`), initials (`lr`), or a slip of the fingers."""
     lowered = {name.lower(): name for name in names}
+    begun = [name for low, name in lowered.items() if low.startswith(word.lower()) and word]
+    initials = [name for low, name in lowered.items() if "_" in low and word.lower() == "".join(p[:1] for p in low.split("_"))]
+    if len(begun or initials) == 1:
+        return (begun or initials)[0]
     close = difflib.get_close_matches(word[:100].lower(), lowered, n=1, cutoff=0.6)
     return lowered[close[0]] if close else None
 

@@ -131,7 +131,7 @@ class Validator:
         if elsewhere:
             return f"'{kind}' is one of the {listed(elsewhere, 'and')}"
         broken = "some plugins could not be loaded (see `glassyrun plugins`)" if self.registry.problems else ""
-        return meant(kind, kinds) or broken
+        return meant(kind, kinds) or broken or "a kind of your own needs --plugin FILE.py"
 
     def known(self, options: type[Options], value: dict[str, Any], path: Path) -> dict[str, Any]:
         """The table without keys that the class does not have; each is a problem.
