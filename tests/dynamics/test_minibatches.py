@@ -194,14 +194,11 @@ def test_hot_langevin_goes_down_its_mini_batches() -> None:
         np.testing.assert_allclose(state.x.numpy(), x, rtol=1e-10, atol=1e-11)
 
 
-@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.8, 0.0), (0.5, 0.3)])
-def test_sgd_on_the_sphere_goes_along_its_tangent_gradient(momentum: float, weight_decay: float) -> None:
-    """v ← βv + Pg, x ← R(x − αv), v ← Pv: with g itself the radial part would change the length of the step.
-
-    Weight decay pulls along the radius, so that nothing is left of it.
-    """
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_sgd_on_the_sphere_goes_along_its_tangent_gradient(momentum: float) -> None:
+    """v ← βv + Pg, x ← R(x − αv), v ← Pv: with g itself the radial part would change the length of the step."""
     system, rate = spins(), 0.02
-    moves = dynamics("sgd", system, learning_rate=rate, momentum=momentum, weight_decay=weight_decay, batch_size=60)
+    moves = dynamics("sgd", system, learning_rate=rate, momentum=momentum, batch_size=60)
     state = begin(system, moves, 2)
     x = state.x.numpy().copy()
     v = np.zeros_like(x)
