@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import Protocol
@@ -64,7 +65,7 @@ class Lines(Silent):
             rate = (step - self.first) / max(now - self.started, 1e-9)
             left = (self.total - step) / rate if rate else float("inf")
             print(
-                f"{self.title}: step {step} of {self.total}, energy {energy:.6g}, {rate:.3g} steps/s, {left:.0f} s left",
+                f"{self.title}: step {step} of {self.total}, energy {_shown(energy)}, {rate:.3g} steps/s, {left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )
@@ -96,7 +97,7 @@ class Bar(Silent):
     def update(self, step: int, energy: float) -> None:
         if self.progress is not None and self.task is not None:
             rate = (step - self.first) / max(time.monotonic() - self.started, 1e-9)
-            self.progress.update(self.task, completed=step, energy=f"{energy:.5g}", rate=f"{rate:.3g}")
+            self.progress.update(self.task, completed=step, energy=_shown(energy), rate=f"{rate:.3g}")
 
     def warn(self, message: str) -> None:
         self.console.print(f"[bold red]WARNING:[/] {message}", highlight=False)
@@ -105,3 +106,8 @@ class Bar(Silent):
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
+
+
+def _shown(energy: float) -> str:
+    """Before the first step nothing has looked at the energy."""
+    return f"{energy:.6g}" if math.isfinite(energy) else "…"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TypeVar
 
 import attrs
 import torch
-from torch import Tensor
 
 from glassyrun.errors import Diverged, PluginError, Refusal, Stopped
 from glassyrun.experiment import Experiment
 from glassyrun.guard import plugin_code
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.recorder import Recorder, described_variables
+from glassyrun.references import References, below, pack, unpack
 from glassyrun.schedule import Event
 from glassyrun.solver import Solver
 from glassyrun.state import State
@@ -48,12 +48,8 @@ class Trajectory:
     watch: Watch
     recorder: Recorder
     events: list[Event]
-    last_use: list[int]
+    references: References
     next_event: int = 0
-    references: dict[int, dict[str, Reference]] = attrs.field(factory=dict)
-    """Index of t_w → label → what that observable remembered."""
-    unsaved: set[int] = attrs.field(factory=set)
-    """Waiting times whose frozen references are not committed yet."""
     committed: float = attrs.field(factory=time.monotonic)
     pace: int = 1
 
@@ -73,7 +69,7 @@ class Trajectory:
             Watch.over(state.x, descends),
             Recorder(observables, state.replicas),
             setting.schedule.events(),
-            setting.schedule.last_use(),
+            References(observables, setting.schedule.last_use()),
         )
         for warning in setting.warnings(system) if sample == 0 else ():
             experiment.reporter.warn(warning)
@@ -131,10 +127,8 @@ class Trajectory:
             raise
 
     def follow(self) -> None:
-        for of in self.references.values():
-            for label, then in of.items():
-                if _lives(self.observables[label]):
-                    self.guarded(label, lambda o, then=then: o.follow(self.now, then))
+        for _, label, then in self.references.living():
+            self.guarded(label, lambda o, then=then: o.follow(self.now, then))
 
     def check(self) -> None:
         """Stops at the first bad step; everything measured before it is kept."""
@@ -158,31 +152,30 @@ class Trajectory:
     def last_look(self) -> None:
         """Shows the watch the state at the end, which no step has looked at: its energy where that must not rise, else x."""
         system, x = self.now.system, self.state.x
-        finite = torch.where(torch.isfinite(x).all(1), 0.0, torch.nan).double()
+        sound = torch.where(torch.isfinite(x).all(1), 0.0, torch.nan).double()
         with self.experiment.setting.advancing():
-            self.watch.look(finite + (system.energy(self.state) if self.watch.descends else self.watch.shown), self.state.step)
+            self.watch.look(sound + system.energy(self.state) if self.watch.descends else sound, self.state.step)
         self.check()
 
     def measure(self, event: Event) -> None:
         """Remembers first, then reads, so that the pair (t_w, 0) is there."""
         if event.t_w is not None:
-            self.references[event.t_w] = {
+            remembered = {
                 label: Reference(event.step, self.guarded(label, lambda o: o.remember(self.now)))
                 for label, observable in self.observables.items()
                 if observable.grid == "pairs"
             }
-            self.unsaved.add(event.t_w)
+            self.references.add(event.t_w, remembered)
         for label, observable in self.observables.items():
             index = {"time": event.time, "t_w": event.t_w}.get(observable.grid)
             if index is not None:
                 self.read(label, (index,), None)
         for i, j in event.pairs:
-            for label, then in self.references[i].items():
+            for label, then in self.references.kept[i].items():
                 self.read(label, (i, j), then)
-            for then in self.references[i].values():
+            for then in self.references.kept[i].values():
                 self.now.forget(then)
-        for i in [i for i in self.references if self.last_use[i] <= event.step]:
-            del self.references[i]
+        self.references.release(event.step)
 
     def read(self, label: str, index: tuple[int, ...], then: Reference | None) -> None:
         self.guarded(label, lambda o: self.recorder.record(label, index, o.read(self.now, then)))
@@ -217,45 +210,26 @@ class Trajectory:
     def commit(self, *, finished: bool = False, failure: str | None = None) -> None:
         """Makes durable what was measured, what is remembered and where the trajectory is."""
         measured = self.recorder.drain()
-        new = () if finished else sorted(self.unsaved)
-        fresh = [self.packed(i, labels, state) for i in new for labels, state in self.frozen(i)]
         self.experiment.store.commit(
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
-            references=fresh,
-            live=set() if finished else set(self.references),
+            references=[] if finished else self.references.unsaved(),
+            live=set() if finished else set(self.references.kept),
             checkpoint=None if finished else self.checkpoint(),
         )
         if failure is not None:
             self.experiment.store.fail(failure)
-        self.unsaved.clear()
+        self.references.saved()
         self.committed = time.monotonic()
-
-    def frozen(self, t_w: int) -> Iterator[tuple[list[str], State]]:
-        """References that no longer change, each State once however many observables share it."""
-        shared: dict[int, tuple[list[str], State]] = {}
-        for label, then in self.references.get(t_w, {}).items():
-            if not _lives(self.observables[label]):
-                shared.setdefault(id(then.state), ([], then.state))[0].append(label)
-        yield from shared.values()
-
-    def packed(self, t_w: int, labels: list[str], state: State) -> Contents:
-        since = self.references[t_w][labels[0]].since
-        return pack(state), {"t_w": t_w, "since": since, "step": state.step, "labels": labels}
 
     def checkpoint(self) -> Contents:
         """All that changes: the State, the watch, and references that live on."""
-        tensors = pack(self.state, "state/") | {f"watch/{name}": value for name, value in self.watch.tensors().items()}
-        living: list[dict[str, object]] = []
-        for i, of in self.references.items():
-            for label, then in of.items():
-                if _lives(self.observables[label]):
-                    tensors |= pack(then.state, f"living/{len(living)}/")
-                    living.append({"t_w": i, "since": then.since, "step": then.state.step, "label": label})
-        return tensors, {
+        living, about = self.references.changing("living/")
+        watch = {f"watch/{name}": value for name, value in self.watch.tensors().items()}
+        return pack(self.state, "state/") | watch | living, {
             "sample": self.sample,
             "step": self.state.step,
             "event": self.next_event,
-            "living": living,
+            "living": about,
             "disorder": self.disorder(),
         }
 
@@ -279,39 +253,10 @@ class Trajectory:
                 "go on with the same, or begin anew with --fresh"
             )
         tensors = store.read(blob, device)
-        unpack(self.state, tensors, "state/", blob.about["step"])
-        self.watch.restore({name.removeprefix("watch/"): value for name, value in tensors.items() if name.startswith("watch/")})
+        self.now = attrs.evolve(self.now, state=unpack(tensors, "state/", blob.about["step"]))
+        self.watch.restore(below(tensors, "watch/"))
         self.next_event = blob.about["event"]
         for number, about in enumerate(blob.about["living"]):
-            state = unpack(State(self.state.x), tensors, f"living/{number}/", about["step"])
-            self.references.setdefault(about["t_w"], {})[about["label"]] = Reference(about["since"], state)
+            self.references.restore(tensors, f"living/{number}/", about)
         for kept in store.manifest.references:
-            state = unpack(State(self.state.x), store.read(kept, device), "", kept.about["step"])
-            for label in kept.about["labels"]:
-                self.references.setdefault(kept.about["t_w"], {})[label] = Reference(kept.about["since"], state)
-
-
-def pack(state: State, prefix: str = "") -> dict[str, Tensor]:
-    """The tensors of a State under names."""
-    return {
-        f"{prefix}x": state.x,
-        **{f"{prefix}system/{name}": value for name, value in state.system.items()},
-        **{f"{prefix}dynamics/{name}": value for name, value in state.dynamics.items()},
-    }
-
-
-def unpack(state: State, tensors: dict[str, Tensor], prefix: str, step: int) -> State:
-    """Fills a State from named tensors."""
-
-    def below(part: str) -> dict[str, Tensor]:
-        start = f"{prefix}{part}/"
-        return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
-
-    state.x, state.step = tensors[f"{prefix}x"], step
-    state.system, state.dynamics = below("system"), below("dynamics")
-    return state
-
-
-def _lives(observable: Observable) -> bool:
-    """Whether its references change after t_w."""
-    return type(observable).follow is not Observable.follow
+            self.references.restore(store.read(kept, device), "", kept.about)

@@ -212,3 +212,11 @@ def test_overrides_and_plugins_reach_run() -> None:
     source = tables("quadratic", "sgd", steps=3)
     for overrides in ("seed=9", ["seed=9"], {"seed": 9}):
         assert glassyrun.run(source, overrides=overrides, quiet=True).attrs["seed"] == 9
+
+
+@pytest.mark.parametrize("moves", ["sgd", "langevin", "quench"])
+def test_a_run_that_was_stopped_at_its_last_step_goes_on(moves: str, tmp_path: Path) -> None:
+    """No step is left to look at the energy; that must not be taken for a divergence."""
+    spec = load(tables("quadratic", moves, steps=3, run={"checkpoint_seconds": 1e-9}))
+    assert not attempt(spec, tmp_path / "run", Crash(after=4, gently=True))
+    assert attempt(spec, tmp_path / "run", Crash())
