@@ -154,7 +154,9 @@ class Trajectory:
         system, x = self.now.system, self.state.x
         sound = torch.where(torch.isfinite(x).all(1), 0.0, torch.nan).double()
         with self.experiment.setting.advancing():
-            self.watch.look(sound + system.energy(self.state) if self.watch.descends else sound, self.state.step)
+            # as a step would look at it: in evaluation mode the energy of a network with batch norm is another one
+            energy = system.gradient(self.state).energy if self.watch.descends else 0.0
+            self.watch.look(sound + energy, self.state.step)
         self.check()
 
     def measure(self, event: Event) -> None:
