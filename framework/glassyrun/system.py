@@ -33,6 +33,8 @@ class System(ABC):
     """Named parts of x: the layers of a network, one block for a p-spin."""
     energy_scale: float = 1.0
     """The reported energy is H / energy_scale: N for spins, 1 for networks."""
+    energy_name: str = "energy"
+    """What the reported energy is, for labels: "energy per spin", "mean loss"."""
     manifold: Manifold = Flat()
     provenance: Mapping[str, str] = {}
     """Where the disorder came from (source file, digest, …); written into the result's attributes."""
@@ -69,6 +71,7 @@ class Tilted(System):
     def __attrs_post_init__(self) -> None:
         self.dof, self.terms, self.blocks = self.base.dof, self.base.terms, self.base.blocks
         self.energy_scale, self.manifold = self.base.energy_scale, self.base.manifold
+        self.energy_name = self.base.energy_name
         self.provenance, self.warnings = self.base.provenance, self.base.warnings
 
     def initial(self, streams: Sequence[Stream]) -> State:

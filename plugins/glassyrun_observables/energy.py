@@ -19,8 +19,7 @@ class EnergyOptions(SubsetOptions):
 
     def build(self, context: Context, system: System) -> Energy:
         subset = self.subset(context, system)
-        name = "energy" if system.energy_scale == 1 else "energy per spin"
-        return Energy(self.label, subset, Variable(name, attributes=self.described_terms(subset, system)))
+        return Energy(self.label, subset, Variable(system.energy_name, attributes=self.described_terms(subset, system)))
 
 
 @attrs.define(slots=False)
