@@ -44,6 +44,8 @@ class Network(System):
     whatever its size; otherwise it is cut as well.
     """
 
+    energy_name = "mean loss"
+
     def __init__(
         self,
         make: Callable[[tuple[int, ...], int], nn.Module],

@@ -32,7 +32,8 @@ class PSpin(System):
     def __attrs_post_init__(self) -> None:
         self.dof, self.terms = self.n, sum(part.terms for part in self.parts)
         self.blocks = {"spins": slice(0, self.n)}
-        self.energy_scale, self.manifold = float(self.n), Sphere(math.sqrt(self.n))
+        self.energy_scale, self.energy_name = float(self.n), "energy per spin"
+        self.manifold = Sphere(math.sqrt(self.n))
 
     def initial(self, streams: Sequence[Stream]) -> State:
         """Uniform points on the sphere, or the planted configuration for every replica."""
