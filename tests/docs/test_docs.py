@@ -9,6 +9,7 @@ the line before a block steer this:
 
 from __future__ import annotations
 
+import inspect
 import re
 import shlex
 import shutil
@@ -20,6 +21,7 @@ import matplotlib as mpl
 import pytest
 from matplotlib import pyplot as plt
 
+import glassyrun
 from glassyrun import api
 from glassyrun.cli import main
 from glassyrun.describe import reference
@@ -142,6 +144,39 @@ def test_the_extraction_sees_what_it_should() -> None:
         ("console", "$ y\n", 12, None, "slow"),
     ]
     assert commands_of("$ glassyrun a.toml \\\n    --fresh  # again\nsome output\n") == [["glassyrun", "a.toml", "--fresh"]]
+
+
+def test_the_signatures_on_the_python_page_are_those_of_the_code() -> None:
+    page = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^glassyrun\.(load|run)\((.*)\) ->", page, re.M)) | dict(
+        re.findall(r"^\| `(plot\.\w+)\((.*)\)`", page, re.M)
+    )
+    assert list(shown) == ["load", "run", "plot.energy", "plot.msd", "plot.overlap", "plot.two_time", "plot.summary"]
+    for name, arguments in shown.items():
+        function = getattr(glassyrun.plot if "." in name else glassyrun, name.rpartition(".")[2])
+        bare = [parameter.replace(annotation=parameter.empty) for parameter in inspect.signature(function).parameters.values()]
+        assert arguments.replace('"', "'") == str(inspect.Signature(bare))[1:-1], name
+
+
+def test_the_tables_of_the_plugin_page_name_what_there_is() -> None:
+    page = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+    tables = {
+        "attribute": glassyrun.System,
+        "of `SystemOptions`": glassyrun.SystemOptions,
+        "field": glassyrun.Footprint,
+        "of a `Dynamics`": glassyrun.Dynamics,
+        "of `DynamicsOptions`": glassyrun.DynamicsOptions,
+        "of an `Observable`": glassyrun.Observable,
+    }
+    for head, kind in tables.items():
+        table = page.partition(f"\n| {head} |")[2].partition("\n\n")[0]
+        for name, default in re.findall(r"^\| (`.+?`(?:, `\w+`)*) \| ([^|]+) \|", table, re.M):
+            for word in re.findall(r"`(\w+)", name):
+                known = {word for base in kind.__mro__ for word in (*vars(base), *getattr(base, "__annotations__", {}))}
+                assert word in known, f"{kind.__name__}.{word}"
+                if default in ("True", "False", "1.0"):
+                    assert str(getattr(kind, word)) == default, word
+        assert "`" in table, head
 
 
 def test_the_spec_reference_is_not_stale(monkeypatch: pytest.MonkeyPatch) -> None:
