@@ -18,7 +18,6 @@ from typing import Any
 
 import attrs
 import tomli
-import tomli_w
 import xarray as xr
 
 from glassyrun import result
@@ -60,11 +59,25 @@ def load(source: str | Path | Mapping[str, Any], overrides: Overrides = (), *, p
     """
     registry = Registry.installed([Path(file) for file in plugins])
     if isinstance(overrides, Mapping):
-        overrides = [
-            tomli_w.dumps({"value": value}).replace("value = ", f"{field}=", 1).strip() for field, value in overrides.items()
-        ]
+        overrides = [f"{field}={_toml(value)}" for field, value in overrides.items()]
     texts = [overrides] if isinstance(overrides, str) else overrides
     return load_spec(source if isinstance(source, Mapping) else Path(source), texts, registry)
+
+
+def _toml(value: Any) -> str:
+    """A value as one line of TOML."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(str(key))} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    plain = value.item() if hasattr(value, "item") else value
+    if isinstance(plain, bool | str):
+        return json.dumps(plain)
+    if not isinstance(plain, int | float):
+        raise Refusal(
+            f"overrides: found {value!r}, expected text, numbers, lists or mappings; leave a field out to have its default"
+        )
+    return repr(plain)
 
 
 def run(
@@ -85,6 +98,10 @@ def run(
     Raises:
         GlassyrunError: one sentence on what is wrong.
     """
+    if isinstance(spec, Spec) and (overrides or plugins):
+        raise Refusal(
+            "run: found overrides or plugins beside a Spec that is resolved already; give them to glassyrun.load instead"
+        )
     resolved = spec if isinstance(spec, Spec) else load(spec, overrides, plugins=plugins)
     if directory is not None:
         execute(resolved, Path(directory), data_root=Path(data) if data else None, fresh=fresh, quiet=quiet)
@@ -137,9 +154,9 @@ def collect(directory: Path) -> Path:
 def _solve(experiment: Experiment) -> None:
     setting, store = experiment.setting, experiment.store
     _check_promise(store.manifest, setting, store.directory)
-    setting.check_memory(setting.footprint())
     store.log(event="begin", when=time.time(), host=socket.gethostname(), pid=os.getpid(), step=_committed_step(store.manifest))
     try:
+        setting.check_memory(setting.footprint())
         setting.spec.system.solver().run(experiment)
     except Diverged:
         result.write(store.directory)

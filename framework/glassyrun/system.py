@@ -29,7 +29,7 @@ class System(ABC):
     """Number of degrees of freedom of one replica."""
     terms: int
     """Number of terms M of the energy."""
-    blocks: Mapping[str, slice]
+    blocks: Mapping[str, slice] = {}
     """Named parts of x: the layers of a network, one block for a p-spin."""
     energy_scale: float = 1.0
     """The reported energy is H / energy_scale: N for spins, 1 for networks."""

@@ -220,3 +220,18 @@ def test_a_run_that_was_stopped_at_its_last_step_goes_on(moves: str, tmp_path: P
     spec = load(tables("quadratic", moves, steps=3, run={"checkpoint_seconds": 1e-9}))
     assert not attempt(spec, tmp_path / "run", Crash(after=4, gently=True))
     assert attempt(spec, tmp_path / "run", Crash())
+
+
+def test_overrides_from_python_may_be_tables_and_numpy_numbers() -> None:
+    import numpy as np
+
+    spec = load(tables("pspin", "quench"))
+    grid = {"from": 0.0, "to": 0.3, "n": 4}
+    changed = api.load(tables("pspin", "quench"), {"schedule.time": grid, "system.n": np.int64(9), "schedule.t": [0.1, 0.2]})
+    assert changed.system.n == 9  # type: ignore[attr-defined]
+    assert len(api.load(tables("pspin", "quench"), {"schedule.time": grid}).schedule.model_dump()["time"]) == 3
+    assert changed.schedule.t == [0.1, 0.2]
+    with pytest.raises(glassyrun.Refusal, match="overrides: found None"):
+        api.load(tables("pspin", "quench"), {"seed": None})
+    with pytest.raises(glassyrun.Refusal, match="resolved already"):
+        glassyrun.run(spec, overrides="seed=4")
