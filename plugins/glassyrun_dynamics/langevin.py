@@ -8,7 +8,7 @@ import attrs
 import torch
 
 from glassyrun import Batches, Context, Draw, Dynamics, Evaluation, Options, State, Stream, System, described, replica_normals
-from glassyrun_dynamics.descent import heun, move
+from glassyrun_dynamics.descent import heun
 from glassyrun_dynamics.minibatch import MinibatchOptions, batch_provenance
 
 
@@ -78,7 +78,7 @@ class Langevin(Dynamics):
         if draw.variance is None:
             return heun(system, state, draw.batch, self.dt)
         before, after = draw.noise
-        move(system, state, system.manifold.diffuse(state.x, before, draw.variance))
+        state.x.copy_(system.manifold.diffuse(state.x, before, draw.variance))
         evaluation = heun(system, state, draw.batch, self.dt)
-        move(system, state, system.manifold.diffuse(state.x, after, draw.variance))
+        state.x.copy_(system.manifold.diffuse(state.x, after, draw.variance))
         return evaluation
