@@ -71,6 +71,7 @@ class Batches:
     terms: int
     size: int
     sampling: Sampling = "without_replacement"
+    _streams: dict[int, Stream] = attrs.field(factory=dict, repr=False)
     _ahead: dict[int, tuple[int, int, NDArray[np.int64]]] = attrs.field(factory=dict, repr=False)
 
     @property
@@ -89,7 +90,7 @@ class Batches:
 
     def batch(self, step: int, replica: int) -> NDArray[np.int64]:
         """The terms that replica `replica` looks at in step `step`."""
-        stream = self.stream.child(replica)
+        stream = self._streams.get(replica) or self._streams.setdefault(replica, self.stream.child(replica))
         if self.sampling == "with_replacement":
             return stream.numpy(step).integers(self.terms, size=self.size)
         epoch, position = divmod(step, self.per_epoch)

@@ -46,6 +46,7 @@ class Recorder:
     observables: Mapping[str, Observable]
     replicas: int
     _buffers: dict[str, Buffer] = attrs.field(factory=dict)
+    _shapes: dict[str, dict[str, tuple[int, ...]]] = attrs.field(factory=dict)
 
     def record(self, label: str, index: Index, values: Mapping[str, Tensor]) -> None:
         """Takes one reading of one observable.
@@ -53,23 +54,28 @@ class Recorder:
         Raises:
             PluginError: if a plugin gave back something else than it announced.
         """
-        variables = self.observables[label].variables
-        if not isinstance(values, Mapping) or values.keys() != variables.keys():
+        shapes = self._shapes.get(label) or self._shapes.setdefault(label, self._announced(label))
+        if not isinstance(values, Mapping) or values.keys() != shapes.keys():
             found = sorted(values) if isinstance(values, Mapping) else type(values).__name__
             raise PluginError(
-                f"observables.{label}: its plugin gave back {found}, but announced {sorted(variables)}; mend the plugin"
+                f"observables.{label}: its plugin gave back {found}, but announced {sorted(shapes)}; mend the plugin"
             )
         for name, value in values.items():
-            sizes = {"replica": self.replicas} | {d: len(c) for d, c in variables[name].coords.items()}
-            expected = tuple(sizes.get(d, -1) for d in variables[name].dims)
-            if not isinstance(value, Tensor) or tuple(value.shape) != expected or value.is_complex():
+            if not isinstance(value, Tensor) or value.shape != shapes[name] or value.is_complex():
                 found = f"{value.dtype} of shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
                 raise PluginError(
-                    f"observables.{label}: {name} came as {found}, expected a real tensor of shape {expected}; mend the plugin"
+                    f"observables.{label}: {name} came as {found}, expected a real tensor of shape {shapes[name]}; mend the plugin"
                 )
             if name not in self._buffers:
-                self._buffers[name] = Buffer(torch.empty((CAPACITY, *expected), dtype=torch.float64, device=value.device))
+                self._buffers[name] = Buffer(torch.empty((CAPACITY, *shapes[name]), dtype=torch.float64, device=value.device))
             self._buffers[name].append(index, value)
+
+    def _announced(self, label: str) -> dict[str, tuple[int, ...]]:
+        """Shape of each variable of an observable."""
+        return {
+            name: tuple(self.replicas if dim == "replica" else len(variable.coords[dim]) for dim in variable.dims)
+            for name, variable in self.observables[label].variables.items()
+        }
 
     def drain(self) -> dict[str, Tensor]:
         """Tensors for a shard: `value/NAME` [reading, …] in float64 and `index/NAME` [reading, grid dimension]."""

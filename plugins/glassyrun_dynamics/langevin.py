@@ -57,6 +57,7 @@ class Langevin(Dynamics):
     batches: Batches | None = None
 
     def __attrs_post_init__(self) -> None:
+        self.streams: list[Stream] = []  # one a replica
         self.cold = self.temperature == 0 and self.ramp is None
         self.descends = self.cold and self.batches is None
         self.provenance = batch_provenance(self.batches)
@@ -69,8 +70,9 @@ class Langevin(Dynamics):
         batch = self.batches.draw(step, like.replicas, like.x.device) if self.batches else None
         if self.cold:
             return Draw(batch)
-        streams = [self.noise.child(replica) for replica in range(like.replicas)]
-        normals = replica_normals(streams, 2 * like.x.shape[1], like.x, step)
+        if len(self.streams) != like.replicas:
+            self.streams = [self.noise.child(replica) for replica in range(like.replicas)]
+        normals = replica_normals(self.streams, 2 * like.x.shape[1], like.x, step)
         variance = 2 * self.temperature_at((step + 0.5) * self.dt) * (0.5 * self.dt)
         return Draw(batch, normals.chunk(2, dim=1), torch.full((), variance, dtype=torch.float64, device=like.x.device))
 
