@@ -22,6 +22,7 @@ from .options import (
 from .solver import Solver
 from .state import Evaluation, State
 from .stream import Stream, replica_normals
+from .subset import SubsetOptions
 from .system import System, Tilted
 
 __all__ = [
@@ -58,6 +59,7 @@ __all__ = [
     "Stopped",
     "StorageError",
     "Stream",
+    "SubsetOptions",
     "System",
     "SystemOptions",
     "Tilted",

@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import attrs
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from glassyrun import Context, Grid, Observable, ObservableOptions, Reference, Snapshot, System, Variable
+from glassyrun_observables.pieces import WHOLE, BlockOptions, displacements, read_parts, size, with_blocks
 
 
-def displacement(now: Snapshot, then: Reference) -> Float[Tensor, "replica dof"]:
-    """x(t_w + t) − x(t_w) in float64; expanding the square instead loses small displacements in float32."""
-    return now.state.x.double() - then.state.x
+def mean_square(now: Snapshot, then: Reference, where: slice = WHOLE) -> Float[Tensor, " replica"]:
+    """(1/n) Σ δ² over the n degrees of freedom of `where`."""
+    squares = torch.zeros(now.state.replicas, dtype=torch.float64, device=now.state.x.device)
+    for moved in displacements(now, then, where):
+        squares += moved.square_().sum(1)
+    return squares / size(now.state.x, where)
 
 
-def second_moment(now: Snapshot, then: Reference) -> Float[Tensor, " replica"]:
-    return now.once(displacement, then).square().mean(1)
-
-
-class MsdOptions(ObservableOptions):
+class MsdOptions(BlockOptions):
     """Mean-square displacement Δ(t_w, t_w+t) = (1/dof) Σ_i (x_i(t_w+t) − x_i(t_w))² (Baity-Jesi et al. 2018, eq. 4)."""
 
     kind: Literal["msd"] = "msd"
 
     def build(self, context: Context, system: System) -> MeanSquareDisplacement:
-        return MeanSquareDisplacement(self.label)
+        return MeanSquareDisplacement(self.label, self.blocks_of(system), system)
 
 
-@attrs.define(slots=False)
 class MeanSquareDisplacement(Observable):
-    """Δ(t_w, t_w+t), by difference and in float64."""
+    """Δ(t_w, t_w+t), by difference and in float64; of each block per degree of freedom of that block."""
 
-    label: str
     grid: ClassVar[Grid] = "pairs"
 
-    def __attrs_post_init__(self) -> None:
-        self.variables = {self.label: Variable("mean-square displacement per degree of freedom")}
+    def __init__(self, label: str, blocks: Mapping[str, slice], system: System) -> None:
+        self.label, self.blocks = label, blocks
+        whole = {label: Variable("mean-square displacement per degree of freedom")}
+        self.variables = with_blocks(whole, blocks, system)
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
-        return {self.label: now.once(second_moment, then)}
+        return read_parts(lambda where: {self.label: mean_square(now, then, where)}, self.blocks)
 
 
 class DisplacementOptions(ObservableOptions):
@@ -68,6 +70,9 @@ class DisplacementMoments(Observable):
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
-        second = now.once(second_moment, then)
-        fourth = now.once(displacement, then).square().square().mean(1)
+        second, fourth = torch.zeros(2, now.state.replicas, dtype=torch.float64, device=now.state.x.device)
+        for moved in displacements(now, then):
+            second += moved.square_().sum(1)
+            fourth += moved.square_().sum(1)
+        second, fourth = second / now.state.x.shape[1], fourth / now.state.x.shape[1]
         return {f"{self.label}_fourth": fourth, f"{self.label}_alpha2": fourth / (3 * second.square()) - 1}

@@ -8,8 +8,7 @@ import attrs
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from glassyrun import Context, Grid, Observable, Reference, Snapshot, System, Variable
-from glassyrun_observables.subset import SubsetOptions
+from glassyrun import Context, Grid, Observable, Reference, Snapshot, SubsetOptions, System, Variable
 
 
 class EnergyOptions(SubsetOptions):

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from glassyrun import Context, Grid, Observable, Reference, Snapshot, System, Variable
-from glassyrun_observables.subset import SubsetOptions
+from glassyrun import Context, Grid, Observable, Reference, Snapshot, SubsetOptions, System, Variable
 
 
 class GradientOptions(SubsetOptions):

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import torch
-from jaxtyping import Int
-from torch import Tensor
+from glassyrun.errors import Refusal
+from glassyrun.options import ObservableOptions, described
 
-from glassyrun import Context, ObservableOptions, Permutation, Refusal, System, batch_count, described
+if TYPE_CHECKING:
+    from jaxtyping import Int
+    from torch import Tensor
+
+    from glassyrun.context import Context
+    from glassyrun.system import System
 
 
 class SubsetOptions(ObservableOptions):
-    """Field `terms`."""
+    """Options of an Observable that looks at all terms, or at a fixed part of them: the field `terms`."""
 
     terms: Annotated[
         Annotated[int, described("terms", ge=1)] | Annotated[float, described("share of the terms", gt=0, le=1)] | None,
@@ -24,18 +27,25 @@ class SubsetOptions(ObservableOptions):
     ] = None
 
     def subset(self, context: Context, system: System) -> Int[Tensor, " term"] | None:
-        """The terms to look at; None for all.
+        """The terms to look at, in increasing order; None for all.
+
+        Drawn from the seed and the label of the observable, whatever the sample.
 
         Raises:
             Refusal: if there are not so many.
         """
         if self.terms is None:
             return None
+        import numpy as np
+        import torch
+
+        from glassyrun.batches import Permutation, batch_count
+
         size = batch_count(self.terms, system.terms)
         if size > system.terms:
             raise Refusal(
                 f"observables.{self.label}.terms: found {size}, but the system has only {system.terms} terms; "
-                "take fewer, or leave it out for all terms"
+                f"take at most {system.terms}, or leave it out for all terms"
             )
         order = Permutation.keyed(system.terms, context.common_stream("subset"), 0)
         return torch.from_numpy(np.sort(order(np.arange(size)))).to(context.device)
