@@ -1,12 +1,16 @@
 """What is measured on any System, as a plugin of glassyrun."""
 
 import glassyrun
+from glassyrun_observables.angular import AngularOptions
 from glassyrun_observables.constraint import ConstraintOptions
 from glassyrun_observables.displacement import DisplacementOptions, MsdOptions
 from glassyrun_observables.energy import EnergyOptions
+from glassyrun_observables.epsilon import EpsilonOverlapOptions
 from glassyrun_observables.gradient import GradientOptions
+from glassyrun_observables.norm import WeightNormOptions
 from glassyrun_observables.overlap import OverlapOptions
 from glassyrun_observables.participation import ParticipationOptions
+from glassyrun_observables.van_hove import VanHoveOptions
 
 
 @glassyrun.hookimpl
@@ -15,8 +19,12 @@ def glassyrun_observables() -> list[type[glassyrun.ObservableOptions]]:
         EnergyOptions,
         MsdOptions,
         OverlapOptions,
+        AngularOptions,
         DisplacementOptions,
+        VanHoveOptions,
+        EpsilonOverlapOptions,
         GradientOptions,
+        WeightNormOptions,
         ConstraintOptions,
         ParticipationOptions,
     ]
