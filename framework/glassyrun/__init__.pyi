@@ -1,6 +1,7 @@
 from . import plot as plot
 from .api import load, run
 from .batches import Batches, Permutation, Sampling, batch_count
+from .clock import Clock
 from .context import Context
 from .dataset import LabelledData
 from .dynamics import Draw, Dynamics
@@ -24,10 +25,12 @@ from .state import Evaluation, State
 from .stream import Stream, replica_normals
 from .subset import SubsetOptions
 from .system import System, Tilted
+from .threads import together
 
 __all__ = [
     "AnyDataset",
     "Batches",
+    "Clock",
     "Context",
     "DataError",
     "DatasetOptions",
@@ -71,4 +74,5 @@ __all__ = [
     "plot",
     "replica_normals",
     "run",
+    "together",
 ]

@@ -9,6 +9,7 @@ import attrs
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from glassyrun.batches import Batches
 from glassyrun.state import Evaluation, State
 from glassyrun.system import System
 from glassyrun.watch import Watch
@@ -33,6 +34,8 @@ class Dynamics(ABC):
 
     dt: float = 1.0
     """Time per step; 1 for SGD, whose time is counted in steps."""
+    batches: Batches | None = None
+    """The mini-batches that steps look at; None where each looks at all terms."""
     descends: bool = False
     """Whether the energy can never rise if the step is small enough (T = 0, all terms, no inertia)."""
     step_name: str = "dynamics.dt"
@@ -40,8 +43,26 @@ class Dynamics(ABC):
     provenance: Mapping[str, str] = {}
     """What the result must say of how steps were taken (terms left out of an epoch, …)."""
 
+    @property
+    def flow_step(self) -> float:
+        """Time along the gradient flow per step: dt, or α/(1−β) for SGD with momentum; the clock of D(t_w) and of plots."""
+        return self.dt
+
     def start(self, system: System, state: State) -> None:
-        """Adds the memory of this Dynamics to a fresh State."""
+        """Adds the memory of this Dynamics to a State; x and the System's memory stay as they are."""
+
+    def enter(self, system: System, state: State) -> None:
+        """Takes a State over from whatever moved it before.
+
+        Memory that has the name, shape and dtype of this Dynamics' own is kept, so that momentum survives a change of the
+        learning rate; all other memory begins anew. Entering twice is entering once.
+        """
+        before, state.dynamics = state.dynamics, dict[str, Tensor]()
+        self.start(system, state)
+        for name, fresh in state.dynamics.items():
+            kept = before.get(name)
+            if kept is not None and (kept.shape, kept.dtype) == (fresh.shape, fresh.dtype):
+                state.dynamics[name] = kept
 
     @abstractmethod
     def draw(self, step: int, like: State) -> Draw:

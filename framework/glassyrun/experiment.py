@@ -118,7 +118,7 @@ class Setting:
     def dynamics(self, system: System, sample: int) -> Dynamics:
         with plugin_code(self._dynamics):
             dynamics = self.spec.dynamics.build(self.context("dynamics", sample), system)
-            return check_dynamics(self._dynamics, dynamics, self.schedule.dt)
+            return check_dynamics(self._dynamics, dynamics, self.spec.dynamics)
 
     def observables(self, system: System, sample: int) -> dict[str, Observable]:
         """The observables by label.

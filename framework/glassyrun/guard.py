@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 import torch
@@ -13,10 +13,12 @@ from glassyrun.dynamics import Dynamics
 from glassyrun.errors import GlassyrunError, PluginError, Refusal
 from glassyrun.manifold import Manifold
 from glassyrun.observable import Grid, Observable, Variable
+from glassyrun.options import DynamicsOptions
+from glassyrun.recorder import DTYPES
 from glassyrun.state import State
 from glassyrun.system import System
 
-RESERVED = ("sample", "replica", "time", "t_w", "t")
+RESERVED = ("sample", "replica", *(f"{grid}{clock}" for grid in ("time", "t_w", "t") for clock in ("", "_step", "_flow")))
 """Names that the engine's own dimensions and coordinates have."""
 
 
@@ -67,16 +69,17 @@ def _counts(value: object) -> bool:
     return isinstance(value, int) and value >= 1
 
 
-def check_dynamics(place: str, dynamics: object, dt: float) -> Dynamics:
-    """What a plugin built as a Dynamics, whose step must be the `dt` that its options announced.
+def check_dynamics(place: str, dynamics: object, options: DynamicsOptions) -> Dynamics:
+    """What a plugin built as a Dynamics, whose clocks must be those that its options announced.
 
     Raises:
         PluginError: if it is none, or its clock is another one.
     """
     if not isinstance(dynamics, Dynamics):
         raise PluginError(f"{place}: its plugin built {type(dynamics).__name__}, expected a glassyrun.Dynamics; mend the plugin")
-    if dynamics.dt != dt:
-        raise PluginError(f"{place}: its plugin's Dynamics has dt = {dynamics.dt}, but its options say {dt}; mend the plugin")
+    for name, found, told in (("dt", dynamics.dt, options.time_step), ("flow_step", dynamics.flow_step, options.flow_step)):
+        if found != told:
+            raise PluginError(f"{place}: its plugin's Dynamics has {name} = {found}, but its options say {told}; mend the plugin")
     return dynamics
 
 
@@ -109,7 +112,7 @@ def check_observables(built: Mapping[str, object]) -> dict[str, Observable]:
         GlassyrunError: if two bring a variable, or a dimension with other coordinates, of the same name.
     """
     owner: dict[str, str] = {}
-    coordinates: dict[str, tuple[str, list[Any]]] = {}
+    coordinates: dict[str, tuple[str, Sequence[Any]]] = {}
     checked: dict[str, Observable] = {}
     for label, observable in built.items():
         place = f"observables.{label}"
@@ -124,8 +127,9 @@ def check_observables(built: Mapping[str, object]) -> dict[str, Observable]:
                 )
             owner[name] = label
             for dim, values in variable.coords.items():
-                first, known = coordinates.setdefault(dim, (label, list(values)))
-                if known != list(values):
+                ours = values if isinstance(values, range) else list(values)
+                first, known = coordinates.setdefault(dim, (label, ours))
+                if known != ours and list(known) != list(ours):
                     raise GlassyrunError(
                         f"observables: {first!r} and {label!r} have different values of {dim!r}; leave one of them out"
                     )
@@ -153,6 +157,10 @@ def _announced(place: str, observable: object) -> Observable:
             raise PluginError(
                 f"{place}: {name} has dims {variable.dims} and coords {sorted(variable.coords)}, expected replica first, "
                 f"then dimensions with coords, none of them called {', '.join(RESERVED)}"
+            )
+        if variable.dtype not in DTYPES:
+            raise PluginError(
+                f"{place}: {name} has the dtype {variable.dtype!r}, expected one of {', '.join(DTYPES)}; mend the plugin"
             )
         if not all(isinstance(text, str | int | float) for text in variable.attributes.values()):
             raise PluginError(f"{place}: {name} has attributes {dict(variable.attributes)!r}, expected text and numbers")

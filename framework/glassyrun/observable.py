@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Literal, TypeVar
 
 import attrs
 from torch import Tensor
 
+from glassyrun.clock import Clock
 from glassyrun.dynamics import Dynamics
 from glassyrun.state import State
 from glassyrun.system import System
@@ -25,8 +27,10 @@ class Variable:
     units: str = "1"
     dims: tuple[str, ...] = ("replica",)
     coords: Mapping[str, Any] = attrs.field(factory=dict)
-    """Values of dimensions beyond `replica`, for example `block`."""
+    """Values of dimensions beyond `replica`, for example `block`; a `range` for a dimension as long as x costs nothing."""
     attributes: Mapping[str, str] = attrs.field(factory=dict)
+    dtype: Literal["float64", "float32"] = "float64"
+    """Of the numbers that are kept; float32 halves the size of whole configurations."""
 
 
 @attrs.define(eq=False)
@@ -43,12 +47,20 @@ class Snapshot:
 
     system: System
     dynamics: Dynamics
+    """The stage of the protocol that moves the State on from here."""
     state: State
+    clock: Clock = attrs.field(default=attrs.Factory(lambda now: Clock.single(now.dynamics.dt), takes_self=True), repr=False)
+    """Of the run; by default that of one stage of `dynamics`."""
     _shared: dict[Hashable, Any] = attrs.field(factory=dict, repr=False)
 
     @property
     def time(self) -> float:
-        return self.state.step * self.dynamics.dt
+        """The time now, in units of the dynamics."""
+        return self.time_of(self.state.step)
+
+    def time_of(self, step: int) -> float:
+        """The time at a step, such as `Reference.since`."""
+        return self.clock.time(step)
 
     def once(self, reading: Callable[..., T], *arguments: Any) -> T:
         """`reading(self, *arguments)`, computed once however many observables ask for it."""
@@ -79,6 +91,21 @@ class Observable(ABC):
 
     grid: ClassVar[Grid]
     variables: Mapping[str, Variable]
+
+    @cached_property
+    def memory(self) -> dict[str, Tensor]:
+        """What this observable carries from one reading to the next, by name; empty at first.
+
+        It is part of every checkpoint, so that a resumed run reads what an uninterrupted one does.
+        """
+        return {}
+
+    def suits(self, stages: Sequence[Dynamics]) -> None:
+        """Whether there is anything to measure under these stages of the protocol; called once, before anything is read.
+
+        Raises:
+            Refusal: if it could measure nothing under any of them.
+        """
 
     def remember(self, now: Snapshot) -> State:
         """What to keep at t_w; by default one copy of x, shared by all observables."""

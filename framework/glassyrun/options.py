@@ -47,11 +47,20 @@ class Footprint:
     """Lines for `glassyrun plan`."""
 
 
+def _unless_told_otherwise(answer: bool) -> property:
+    """A property that subclasses may override by a plain bool, which pydantic allows for a ClassVar alone."""
+
+    def told(options: object) -> bool:
+        return answer
+
+    return property(told)
+
+
 class SystemOptions(PluginOptions):
     """The table `[system]`."""
 
-    disordered: ClassVar[bool] = True
-    """Whether different samples differ; a system without disorder refuses more than one."""
+    disordered: ClassVar[Any] = _unless_told_otherwise(True)
+    """Whether different samples differ, a bool or a property; a system without disorder refuses more than one."""
 
     @abstractmethod
     def footprint(self, context: Context) -> Footprint:
@@ -109,6 +118,11 @@ class DynamicsOptions(PluginOptions):
         """What multiplies the gradient in one step, for comparison with `SystemOptions.stable_step`."""
         return self.time_step
 
+    @property
+    def flow_step(self) -> float:
+        """Time along the gradient flow per step, that of `Dynamics.flow_step`: dt, or α/(1−β) for SGD with momentum."""
+        return self.time_step
+
     @abstractmethod
     def build(self, context: Context, system: System) -> Dynamics:
         """The Dynamics for `system`.
@@ -148,6 +162,9 @@ class ObservableOptions(PluginOptions):
 
 class DatasetOptions(PluginOptions):
     """The table `[system.data]` of a system that learns."""
+
+    disordered: ClassVar[Any] = _unless_told_otherwise(False)
+    """Whether the data differ from one disorder sample to the next, a bool or a property."""
 
     @abstractmethod
     def load(self, context: Context) -> LabelledData:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 import torch
@@ -16,6 +18,9 @@ Index = tuple[int, ...]
 
 CAPACITY = 256
 """Readings of a variable that wait on the device; a small tensor kept for each would leave a hole behind every large one."""
+BYTES = 64_000_000
+"""Of the readings of a variable that wait; whole configurations go to the host one by one."""
+DTYPES = {"float64": torch.float64, "float32": torch.float32}
 
 
 @attrs.define(eq=False)
@@ -23,19 +28,26 @@ class Buffer:
     """Readings of one variable since the last commit."""
 
     waiting: Tensor
+    """As many as fit, [reading, …]."""
     index: list[Index] = attrs.field(factory=list)
     moved: list[Tensor] = attrs.field(factory=list)
     """Full buffers, on the host."""
 
+    @classmethod
+    def sized(cls, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, most: int) -> Buffer:
+        """Room for as many readings of a shape as `CAPACITY` and `BYTES` allow, at least one and at most `most`."""
+        room = min(CAPACITY, most, BYTES // max(1, math.prod(shape) * dtype.itemsize))
+        return cls(torch.empty((max(1, room), *shape), dtype=dtype, device=device))
+
     def append(self, index: Index, value: Tensor) -> None:
-        place = len(self.index) % CAPACITY
+        place = len(self.index) % len(self.waiting)
         self.waiting[place].copy_(value)
         self.index.append(index)
-        if place == CAPACITY - 1:
+        if place == len(self.waiting) - 1:
             self.moved.append(self.waiting.cpu().clone())
 
     def values(self) -> Tensor:
-        rest = self.waiting[: len(self.index) % CAPACITY].cpu()
+        rest = self.waiting[: len(self.index) % len(self.waiting)].cpu()
         return torch.cat([*self.moved, rest])
 
 
@@ -45,6 +57,8 @@ class Recorder:
 
     observables: Mapping[str, Observable]
     replicas: int
+    points: Mapping[str, int] = attrs.field(factory=dict)
+    """Readings that each grid asks for at most."""
     _buffers: dict[str, Buffer] = attrs.field(factory=dict)
     _shapes: dict[str, dict[str, tuple[int, ...]]] = attrs.field(factory=dict)
 
@@ -67,8 +81,13 @@ class Recorder:
                     f"observables.{label}: {name} came as {found}, expected a real tensor of shape {shapes[name]}; mend the plugin"
                 )
             if name not in self._buffers:
-                self._buffers[name] = Buffer(torch.empty((CAPACITY, *shapes[name]), dtype=torch.float64, device=value.device))
+                self._buffers[name] = self._buffer(label, name, shapes[name], value.device)
             self._buffers[name].append(index, value)
+
+    def _buffer(self, label: str, name: str, shape: tuple[int, ...], device: torch.device) -> Buffer:
+        observable = self.observables[label]
+        dtype = DTYPES[observable.variables[name].dtype]
+        return Buffer.sized(shape, dtype, device, self.points.get(observable.grid, CAPACITY))
 
     def _announced(self, label: str) -> dict[str, tuple[int, ...]]:
         """Shape of each variable of an observable."""
@@ -78,7 +97,7 @@ class Recorder:
         }
 
     def drain(self) -> dict[str, Tensor]:
-        """Tensors for a shard: `value/NAME` [reading, …] in float64 and `index/NAME` [reading, grid dimension]."""
+        """Tensors for a shard: `value/NAME` [reading, …] in the variable's dtype and `index/NAME` [reading, grid dimension]."""
         tensors: dict[str, Tensor] = {}
         for name, buffer in self._buffers.items():
             tensors[f"value/{name}"] = buffer.values()
@@ -94,9 +113,22 @@ def described_variables(observables: Mapping[str, Observable]) -> dict[str, dict
         name: {
             "grid": grids[observable.grid],
             "dims": list(variable.dims),
-            "coords": {dim: [v.item() if hasattr(v, "item") else v for v in values] for dim, values in variable.coords.items()},
+            "coords": {dim: _plain(values) for dim, values in variable.coords.items()},
+            "dtype": variable.dtype,
             "attributes": {"long_name": variable.long_name, "units": variable.units, **variable.attributes},
         }
         for observable in observables.values()
         for name, variable in observable.variables.items()
     }
+
+
+def _plain(values: Any) -> list[Any] | dict[str, list[int]]:
+    """Coordinates as JSON has them; a range by its ends, since one as long as x would fill the manifest."""
+    if isinstance(values, range):
+        return {"range": [values.start, values.stop, values.step]}
+    return [value.item() if hasattr(value, "item") else value for value in values]
+
+
+def coordinate(plain: Any) -> list[Any] | range:
+    """The coordinates that `described_variables` wrote down."""
+    return range(*plain["range"]) if isinstance(plain, dict) else plain

@@ -11,6 +11,7 @@ import xarray as xr
 
 from glassyrun.errors import StorageError
 from glassyrun.files import storage, sync_directory
+from glassyrun.recorder import coordinate
 from glassyrun.store import Manifest, read_blob, read_manifest
 
 
@@ -75,13 +76,13 @@ def write(directory: Path) -> Path:
 
 def _empty(manifest: Manifest, about: dict[str, Any]) -> np.ndarray:
     sizes = {name: len(axis["values"]) for name, axis in manifest.axes.items()}
-    sizes |= {dim: len(values) for dim, values in about["coords"].items()}
-    return np.full([sizes[dim] for dim in ("sample", *about["grid"], *about["dims"])], np.nan)
+    sizes |= {dim: len(coordinate(values)) for dim, values in about["coords"].items()}
+    return np.full([sizes[dim] for dim in ("sample", *about["grid"], *about["dims"])], np.nan, about.get("dtype", "float64"))
 
 
 def _own(about: dict[str, Any]) -> dict[str, Any]:
     """Coordinates that a variable brings."""
-    return {dim: (dim, values, {"long_name": dim, "units": "1"}) for dim, values in about["coords"].items()}
+    return {dim: (dim, coordinate(values), {"long_name": dim, "units": "1"}) for dim, values in about["coords"].items()}
 
 
 def _labels(axis: dict[str, Any]) -> dict[str, str]:

@@ -67,6 +67,10 @@ class Schedule:
         steps: tuple[int, ...] = getattr(self, grid)
         return np.array([float(f"{step * self.dt:.{DIGITS}g}") for step in steps])
 
+    def points(self) -> dict[str, int]:
+        """Readings that each grid of an Observable asks for, at most."""
+        return {"time": len(self.time), "t_w": len(self.t_w), "pairs": len(self.t_w) * len(self.t)}
+
     def events(self) -> list[Event]:
         """Everything that is measured, in the order of time."""
         time = {step: index for index, step in enumerate(self.time)}

@@ -59,6 +59,9 @@ class Trajectory:
         setting, store = experiment.setting, experiment.store
         system = setting.system(sample)
         dynamics, observables = setting.dynamics(system, sample), setting.observables(system, sample)
+        for label, observable in observables.items():
+            with plugin_code(f"observables.{label}"):
+                observable.suits((dynamics,))
         state = setting.start(system, dynamics, sample)
         descends = dynamics.descends and setting.spec.run.rising_energy == "stop"
         trajectory = cls(
@@ -67,7 +70,7 @@ class Trajectory:
             Snapshot(system, dynamics, state),
             observables,
             Watch.over(state.x, descends),
-            Recorder(observables, state.replicas),
+            Recorder(observables, state.replicas, setting.schedule.points()),
             setting.schedule.events(),
             References(observables, setting.schedule.last_use()),
         )
@@ -224,10 +227,15 @@ class Trajectory:
         self.committed = time.monotonic()
 
     def checkpoint(self) -> Contents:
-        """All that changes: the State, the watch, and references that live on."""
+        """All that changes: the State, the watch, what observables carry along, and references that live on."""
         living, about = self.references.changing("living/")
         watch = {f"watch/{name}": value for name, value in self.watch.tensors().items()}
-        return pack(self.state, "state/") | watch | living, {
+        carried = {
+            f"observed/{label}/{name}": value
+            for label, observable in self.observables.items()
+            for name, value in observable.memory.items()
+        }
+        return pack(self.state, "state/") | watch | carried | living, {
             "sample": self.sample,
             "step": self.state.step,
             "event": self.next_event,
@@ -257,6 +265,9 @@ class Trajectory:
         tensors = store.read(blob, device)
         self.now = attrs.evolve(self.now, state=unpack(tensors, "state/", blob.about["step"]))
         self.watch.restore(below(tensors, "watch/"))
+        for label, observable in self.observables.items():
+            observable.memory.clear()
+            observable.memory.update(below(tensors, f"observed/{label}/"))
         self.next_event = blob.about["event"]
         for number, about in enumerate(blob.about["living"]):
             self.references.restore(tensors, f"living/{number}/", about)

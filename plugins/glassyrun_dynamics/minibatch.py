@@ -58,16 +58,11 @@ class MinibatchOptions(DynamicsOptions):
             return ()
         ratio = footprint.terms / batch_count(self.batch_size, footprint.terms)
         excess = ratio - 1 if self.sampling == "without_replacement" else ratio
-        temperature = system.minibatch_temperature(self.noise_step, excess)
+        temperature = system.minibatch_temperature(self.flow_step, excess)
         lines = [f"a mini-batch holds 1/{ratio:.6g} of the terms"]
         if temperature is not None:
             lines.append(f"its noise acts like a temperature of {temperature:.4g}")
         return tuple(lines)
-
-    @property
-    def noise_step(self) -> float:
-        """Time per step as the noise of mini-batches feels it."""
-        return self.time_step
 
 
 def batch_provenance(batches: Batches | None) -> dict[str, str]:

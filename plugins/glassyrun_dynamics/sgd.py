@@ -32,7 +32,7 @@ class SGDOptions(MinibatchOptions):
         return self.learning_rate / (1 + self.momentum)  # heavy-ball is stable up to α = 2(1+β)/λ_max
 
     @property
-    def noise_step(self) -> float:
+    def flow_step(self) -> float:
         return self.learning_rate / (1 - self.momentum)
 
     def build(self, context: Context, system: System) -> SGD:
@@ -59,6 +59,10 @@ class SGD(Dynamics):
 
     def __attrs_post_init__(self) -> None:
         self.provenance = batch_provenance(self.batches)
+
+    @property
+    def flow_step(self) -> float:
+        return self.learning_rate / (1 - self.momentum)
 
     def start(self, system: System, state: State) -> None:
         if self.momentum:
