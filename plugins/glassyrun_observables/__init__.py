@@ -2,14 +2,18 @@
 
 import glassyrun
 from glassyrun_observables.angular import AngularOptions
+from glassyrun_observables.configurations import ConfigurationsOptions
 from glassyrun_observables.constraint import ConstraintOptions
 from glassyrun_observables.displacement import DisplacementOptions, MsdOptions
 from glassyrun_observables.energy import EnergyOptions
 from glassyrun_observables.epsilon import EpsilonOverlapOptions
 from glassyrun_observables.gradient import GradientOptions
+from glassyrun_observables.gradient_noise import GradientNoiseOptions
+from glassyrun_observables.inherent import InherentOptions
 from glassyrun_observables.norm import WeightNormOptions
 from glassyrun_observables.overlap import OverlapOptions
 from glassyrun_observables.participation import ParticipationOptions
+from glassyrun_observables.segment import SegmentOptions
 from glassyrun_observables.van_hove import VanHoveOptions
 
 
@@ -24,7 +28,11 @@ def glassyrun_observables() -> list[type[glassyrun.ObservableOptions]]:
         VanHoveOptions,
         EpsilonOverlapOptions,
         GradientOptions,
+        GradientNoiseOptions,
         WeightNormOptions,
+        InherentOptions,
+        SegmentOptions,
+        ConfigurationsOptions,
         ConstraintOptions,
         ParticipationOptions,
     ]

@@ -14,12 +14,14 @@ from glassyrun import Context, Grid, Observable, ObservableOptions, Reference, S
 from glassyrun_observables.pieces import WHOLE, BlockOptions, displacements, read_parts, size, with_blocks
 
 
-def mean_square(now: Snapshot, then: Reference, where: slice = WHOLE) -> Float[Tensor, " replica"]:
-    """(1/n) Σ δ² over the n degrees of freedom of `where`."""
-    squares = torch.zeros(now.state.replicas, dtype=torch.float64, device=now.state.x.device)
-    for moved in displacements(now, then, where):
+def mean_square(
+    x: Float[Tensor, "replica dof"], past: Float[Tensor, "replica dof"], where: slice = WHOLE
+) -> Float[Tensor, " replica"]:
+    """(1/n) Σ (x − past)² over the n degrees of freedom of `where`."""
+    squares = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    for moved in displacements(x, past, where):
         squares += moved.square_().sum(1)
-    return squares / size(now.state.x, where)
+    return squares / size(x, where)
 
 
 class MsdOptions(BlockOptions):
@@ -43,7 +45,7 @@ class MeanSquareDisplacement(Observable):
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
-        return read_parts(lambda where: {self.label: mean_square(now, then, where)}, self.blocks)
+        return read_parts(lambda where: {self.label: mean_square(now.state.x, then.state.x, where)}, self.blocks)
 
 
 class DisplacementOptions(ObservableOptions):
@@ -70,9 +72,10 @@ class DisplacementMoments(Observable):
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
-        second, fourth = torch.zeros(2, now.state.replicas, dtype=torch.float64, device=now.state.x.device)
-        for moved in displacements(now, then):
+        x = now.state.x
+        second, fourth = torch.zeros(2, len(x), dtype=torch.float64, device=x.device)
+        for moved in displacements(x, then.state.x):
             second += moved.square_().sum(1)
             fourth += moved.square_().sum(1)
-        second, fourth = second / now.state.x.shape[1], fourth / now.state.x.shape[1]
+        second, fourth = second / x.shape[1], fourth / x.shape[1]
         return {f"{self.label}_fourth": fourth, f"{self.label}_alpha2": fourth / (3 * second.square()) - 1}

@@ -8,7 +8,9 @@ import attrs
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from glassyrun import Context, Grid, Observable, Reference, Snapshot, SubsetOptions, System, Variable
+from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, SubsetOptions, System, Variable
+
+Subset = Int[Tensor, " term"] | None
 
 
 class EnergyOptions(SubsetOptions):
@@ -26,7 +28,7 @@ class Energy(Observable):
     """H(x(t)) / energy_scale in evaluation mode."""
 
     label: str
-    subset: Int[Tensor, " term"] | None
+    subset: Subset
     variable: Variable
     grid: ClassVar[Grid] = "time"
 
@@ -34,9 +36,14 @@ class Energy(Observable):
         self.variables = {self.label: self.variable}
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
-        return {self.label: now.once(scaled_energy, self.subset)}
+        return {self.label: now.once(energy_now, self.subset)}
 
 
-def scaled_energy(now: Snapshot, subset: Int[Tensor, " term"] | None) -> Float[Tensor, " replica"]:
+def energy_now(now: Snapshot, subset: Subset) -> Float[Tensor, " replica"]:
     """The energy as it is reported."""
-    return now.system.energy(now.state, subset).double() / now.system.energy_scale
+    return reported_energy(now.system, now.state, subset)
+
+
+def reported_energy(system: System, state: State, subset: Subset) -> Float[Tensor, " replica"]:
+    """H / energy_scale of any State, in float64."""
+    return system.energy(state, subset).double() / system.energy_scale

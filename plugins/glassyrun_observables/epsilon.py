@@ -42,6 +42,6 @@ class EpsilonOverlap(Observable):
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
         stayed = torch.zeros(now.state.replicas, dtype=torch.int64, device=now.state.x.device)
-        for moved in displacements(now, then):
+        for moved in displacements(now.state.x, then.state.x):
             stayed += (moved.abs_() <= self.epsilon).sum(1)
         return {self.label: stayed.double() / now.state.x.shape[1]}

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glassyrun import ObservableOptions, Reference, Refusal, Snapshot, System, Variable, described
+from glassyrun import ObservableOptions, Refusal, System, Variable, described
 
 PIECE = 2**19
 """Numbers of all replicas together that are looked at at a time; sums depend on it in the last bits, so it is fixed."""
@@ -30,12 +30,13 @@ def doubled(x: Float[Tensor, "replica dof"], piece: slice) -> Float[Tensor, "rep
     return x[:, piece].to(torch.float64, copy=True)
 
 
-def displacements(now: Snapshot, then: Reference, where: slice = WHOLE) -> Iterator[Float[Tensor, "replica piece"]]:
-    """x(t_w + t) − x(t_w) in float64; expanding the square instead loses small displacements in float32.
+def displacements(
+    x: Float[Tensor, "replica dof"], past: Float[Tensor, "replica dof"], where: slice = WHOLE
+) -> Iterator[Float[Tensor, "replica piece"]]:
+    """x − past in float64; expanding the square instead loses small displacements in float32.
 
     Each piece is a tensor of its own, which the caller may overwrite.
     """
-    x, past = now.state.x, then.state.x
     for piece in pieces(x, where):
         yield doubled(x, piece).sub_(past[:, piece])
 

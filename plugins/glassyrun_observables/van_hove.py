@@ -86,7 +86,7 @@ class VanHove(Observable):
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
         counts = torch.zeros(now.state.replicas, len(self.edges) + 1, dtype=torch.int64, device=now.state.x.device)
-        for moved in displacements(now, then):
+        for moved in displacements(now.state.x, then.state.x):
             bins = torch.bucketize(moved if self.signed else moved.abs_(), self.edges, right=True)
             counts.scatter_add_(1, bins, torch.ones_like(bins))
         shares = counts.double() / now.state.x.shape[1]

@@ -1,0 +1,104 @@
+"""The energy on the way from x(t_w) to x(t_w + t), as the crow flies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, SubsetOptions, System, Variable, described
+from glassyrun_observables.energy import Subset, energy_now, reported_energy
+
+Times = Annotated[tuple[Annotated[float, described("a time", ge=0)], ...], described("times", min_length=1, strict=False)]
+
+
+class SegmentOptions(SubsetOptions):
+    """Energy on the straight segment from x(t_w) to x(t_w+t), and its highest point above the larger end (barrier).
+
+    E(s) of (1 − s) x(t_w) + s x(t_w+t), put back on the sphere where there is one (Goodfellow, Vinyals and Saxe, ICLR 2015);
+    the barrier max_s E(s) − max(E(0), E(1)) is an upper bound of what any path must climb (Draxler et al., ICML 2018), and 0
+    where no point is above both ends. Running statistics of batch norm are interpolated along with x. Dear: each pair costs
+    `points` passes over the terms, so give `terms`, or the few `t_w` and `t` that are wanted.
+    """
+
+    kind: Literal["segment"] = "segment"
+    points: Annotated[int, described("points of the segment, both ends included", ge=3, le=10_000)] = 11
+    t_w: Annotated[Times | None, described("read only these waiting times of the grid, NaN elsewhere; default: all")] = None
+    t: Annotated[Times | None, described("read only these lags of the grid, NaN elsewhere; default: all")] = None
+
+    def build(self, context: Context, system: System) -> Segment:
+        subset = self.subset(context, system)
+        about = self.described_terms(subset, system)
+        dim = "fraction" if self.name is None else f"{self.name}_fraction"
+        fractions = np.linspace(0, 1, self.points).tolist()
+        name = system.energy_name
+        variables = {
+            self.label: Variable(f"{name} on the segment since the waiting time", "1", ("replica", dim), {dim: fractions}, about),
+            f"{self.label}_barrier": Variable(f"highest {name} on the segment above the larger end", attributes=about),
+        }
+        return Segment(self.label, subset, fractions, (self.t_w, self.t), variables)
+
+
+class Segment(Observable):
+    """E(s), [replica, fraction], and max_s E(s) − max(E(0), E(1)), [replica]; both of energy / energy_scale."""
+
+    grid: ClassVar[Grid] = "pairs"
+
+    def __init__(
+        self,
+        label: str,
+        subset: Subset,
+        fractions: list[float],
+        only: tuple[tuple[float, ...] | None, tuple[float, ...] | None],
+        variables: dict[str, Variable],
+    ) -> None:
+        self.label, self.subset, self.fractions, self.variables = label, subset, fractions, variables
+        self.only_t_w, self.only_t = only
+
+    def remember(self, now: Snapshot) -> State:
+        """x, which all observables share, and beside it the System's memory, where it has one and the pair is read."""
+        shared = super().remember(now)
+        if not now.state.system or not self._wanted_t_w(now, now.state.step):
+            return shared
+        return State(shared.x, shared.step, {name: value.clone() for name, value in now.state.system.items()})
+
+    def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
+        assert then is not None
+        if self._wanted_t_w(now, then.since) and self._wanted_t(now, then.since):
+            energy = torch.stack([*self._before_the_end(now, then.state), now.once(energy_now, self.subset)], 1)
+        else:
+            shape = (now.state.replicas, len(self.fractions))
+            energy = torch.full(shape, torch.nan, dtype=torch.float64, device=now.state.x.device)
+        barrier = energy.amax(1) - torch.maximum(energy[:, 0], energy[:, -1])
+        return {self.label: energy, f"{self.label}_barrier": barrier}
+
+    def _before_the_end(self, now: Snapshot, then: State) -> Iterator[Tensor]:
+        """The energy at all fractions but the last, [replica] each; one configuration at a time."""
+        for fraction in self.fractions[:-1]:
+            yield reported_energy(now.system, between(now.system, then, now.state, fraction), self.subset)
+
+    def _wanted_t_w(self, now: Snapshot, since: int) -> bool:
+        return self.only_t_w is None or any(now.clock.step(time) == since for time in self.only_t_w)
+
+    def _wanted_t(self, now: Snapshot, since: int) -> bool:
+        began = now.time_of(since)
+        return self.only_t is None or any(now.clock.step(began + lag) == now.state.step for lag in self.only_t)
+
+
+def between(system: System, start: State, end: State, fraction: float) -> State:
+    """The State at `fraction` of the way, on the manifold; memory that is a floating-point number goes along, other memory is
+    that of the end."""
+    if fraction == 0:
+        return State(start.x, end.step, {**end.system, **start.system})
+    memory = {
+        name: torch.lerp(start.system[name], value, fraction) if _goes_along(start.system.get(name), value) else value
+        for name, value in end.system.items()
+    }
+    return State(system.manifold.retract(torch.lerp(start.x, end.x, fraction)), end.step, memory)
+
+
+def _goes_along(before: Tensor | None, value: Tensor) -> bool:
+    return before is not None and value.is_floating_point() and before.shape == value.shape
