@@ -3,7 +3,11 @@
 from glassyrun import hookimpl
 from glassyrun_networks.cnn import CnnOptions
 from glassyrun_networks.data.cifar10 import Cifar10Options
-from glassyrun_networks.observables import ReadTestOptions, ReadTrainOptions
+from glassyrun_networks.data.cifar100 import Cifar100Options
+from glassyrun_networks.data.gaussian_mixture import GaussianMixtureOptions
+from glassyrun_networks.data.mnist import FashionMnistOptions, MnistOptions
+from glassyrun_networks.data.teacher_student import TeacherStudentOptions
+from glassyrun_networks.observables import ReadTestOptions, ReadTrainOptions, TimeToAccuracyOptions
 from glassyrun_networks.options import NetworkOptions as NetworkOptions
 
 
@@ -14,9 +18,16 @@ def glassyrun_systems():
 
 @hookimpl
 def glassyrun_datasets():
-    return [Cifar10Options]
+    return [
+        Cifar10Options,
+        Cifar100Options,
+        FashionMnistOptions,
+        GaussianMixtureOptions,
+        MnistOptions,
+        TeacherStudentOptions,
+    ]
 
 
 @hookimpl
 def glassyrun_observables():
-    return [ReadTestOptions, ReadTrainOptions]
+    return [ReadTestOptions, ReadTrainOptions, TimeToAccuracyOptions]
