@@ -7,16 +7,12 @@ result depends on the number of threads but not on their timing.
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable
-from queue import SimpleQueue
-
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from glassyrun import together
 from glassyrun_pspin.compiled import Array, sweep_pivots, sweep_tuples
 from glassyrun_pspin.layout import vectors
 
@@ -47,7 +43,7 @@ def rectangles(
     def share(part: int) -> None:
         sweep_pivots(data, table, bounds[part], bounds[part + 1], spins, lefts, rights, *slopes[part], gradient)
 
-    _together(share, len(slopes))
+    together(share, len(slopes))
     of_left, of_right, of_spins = (torch.from_numpy(_total(parts)) for parts in zip(*slopes, strict=True))
     sites = x.shape[1]
     return of_left[:replicas, : left.shape[1]], of_right[:replicas, : right.shape[1]], of_spins.t()[:replicas, :sites]
@@ -65,7 +61,7 @@ def tuples(
     def share(part: int) -> None:
         sweep_tuples(places, couplings, bounds[part], bounds[part + 1], spins, slopes[part])
 
-    _together(share, len(slopes))
+    together(share, len(slopes))
     return torch.from_numpy(_total(slopes)).t()
 
 
@@ -88,46 +84,3 @@ def _shares(work: Array, replicas: int) -> list[int]:
     total = int(done[-1]) if len(done) else 0
     parts = max(1, min(torch.get_num_threads(), total * replicas // LEAST_WORK))
     return [0, *(int(np.searchsorted(done, total * part / parts)) for part in range(1, parts)), len(work)]
-
-
-def _together(share: Callable[[int], None], parts: int) -> None:
-    """Runs all parts at once, the first one on this thread."""
-    workers = _workers(parts - 1)
-    for part, worker in enumerate(workers, start=1):
-        worker.tasks.put((share, part))
-    share(0)
-    faults = [fault for worker in workers if (fault := worker.done.get()) is not None]
-    if faults:
-        raise faults[0]
-
-
-class _Worker:
-    """A thread that waits for work; handing it over by two bare queues takes a third of the time of an Executor's futures."""
-
-    def __init__(self) -> None:
-        self.tasks: SimpleQueue[tuple[Callable[[int], None], int]] = SimpleQueue()
-        self.done: SimpleQueue[BaseException | None] = SimpleQueue()
-        threading.Thread(target=self._serve, name="glassyrun-pspin", daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            share, part = self.tasks.get()
-            try:
-                share(part)
-            except BaseException as fault:  # noqa: BLE001 -- raised again by the thread that asked
-                self.done.put(fault)
-            else:
-                self.done.put(None)
-            del share  # or it would keep the couplings alive until the next task
-
-
-_OWN = threading.local()
-"""Workers of each asking thread: two runs in one process never wait for each other's answers."""
-
-
-def _workers(count: int) -> list[_Worker]:
-    """`count` workers of this thread and this process; a forked child has none of its parent's threads."""
-    if getattr(_OWN, "process", None) != os.getpid():
-        _OWN.process, _OWN.workers = os.getpid(), []
-    _OWN.workers.extend(_Worker() for _ in range(count - len(_OWN.workers)))
-    return _OWN.workers[:count]
