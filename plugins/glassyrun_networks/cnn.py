@@ -12,7 +12,7 @@ from glassyrun_networks.options import NetworkOptions
 if TYPE_CHECKING:
     from torch import nn
 
-KERNEL, POOL = 5, 2
+KERNEL = 5
 
 
 class CnnOptions(NetworkOptions):
@@ -32,6 +32,8 @@ class CnnOptions(NetworkOptions):
     def module(self, shape: tuple[int, ...], classes: int) -> nn.Module:
         from torch import nn
 
+        from glassyrun_networks.convpool import POOL, ConvPool
+
         if len(shape) != 3:
             raise Refusal(
                 f"system.kind 'cnn' takes images, but the data set has inputs of shape {shape}: choose an image data set"
@@ -40,7 +42,7 @@ class CnnOptions(NetworkOptions):
         layers: list[nn.Module] = []
         for channel in self.channels:
             sides = [(side - KERNEL + 1) // POOL for side in sides]
-            layers += [nn.Conv2d(width, channel, KERNEL), nn.MaxPool2d(POOL), nn.ReLU()]
+            layers.append(ConvPool(width, channel, KERNEL))
             width = channel
         if min(sides) < 1:
             raise Refusal(

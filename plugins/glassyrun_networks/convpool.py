@@ -1,0 +1,139 @@
+"""A convolution, 2×2 max-pool and ReLU as one layer: each window is pooled as soon as it is convolved.
+
+Three quarters of a pooled convolution are thrown away, and what is below zero as well. torch writes all of it to memory, and on
+the way back fills a full-size array with zeros and convolves it. Here only maxima are written, and their slopes go straight to
+weights and images. On a GPU, and where slopes are differentiated again, it is plain torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from glassyrun import together
+
+POOL = 2
+MOST_VECTORS = 4
+"""Vectors of outputs that are summed up together, at four positions: their sums fit into a processor's registers."""
+
+
+class ConvPool(nn.Conv2d):
+    """ReLU(max-pool(convolution)): square kernel, stride 1, no padding, windows of 2×2.
+
+    Parameters, their order and initialisation are those of `torch.nn.Conv2d`.
+    """
+
+    def __init__(self, channels: int, outputs: int, kernel: int) -> None:
+        super().__init__(channels, outputs, kernel)
+
+    def forward(self, input: Float[Tensor, "image channel Y X"]) -> Float[Tensor, "image out y x"]:
+        assert self.bias is not None
+        if input.device.type == "cpu" and input.dtype in (torch.float32, torch.float64) and not _transformed():
+            return _ConvPool.apply(input, self.weight, self.bias)
+        return convpool(input, self.weight, self.bias)
+
+
+def convpool(
+    images: Float[Tensor, "image channel Y X"], weight: Float[Tensor, "out channel k k"], bias: Float[Tensor, " out"]
+) -> Float[Tensor, "image out y x"]:
+    """The same in plain torch, on any device and differentiable any number of times."""
+    return F.relu(F.max_pool2d(F.conv2d(images, weight, bias), POOL))
+
+
+def _transformed() -> bool:
+    """Whether vmap, jvp or their like look on, which see torch's own operations only."""
+    return torch._C._are_functorch_transforms_active()
+
+
+class _ConvPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        out, where = _pooled(images, weight, bias)
+        ctx.save_for_backward(images, weight, bias, where)
+        return out.movedim(3, 1)
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        images, weight, bias, where = ctx.saved_tensors
+        if torch.is_grad_enabled():  # someone wants a Hessian
+            inputs = (images, weight, bias)
+            wanted = [tensor for tensor, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
+            found = iter(torch.autograd.grad(convpool(*inputs), wanted, slopes[0], create_graph=True))
+            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+        return _backward(images, weight, where, slopes[0], ctx.needs_input_grad[0])
+
+
+def _pooled(
+    images: Float[Tensor, "image channel Y X"], weight: Float[Tensor, "out channel k k"], bias: Float[Tensor, " out"]
+) -> tuple[Float[Tensor, "image y x out"], UInt8[Tensor, "image y x out"]]:
+    """What comes out, and which corner of each window it was."""
+    from glassyrun_networks.convpool_loops import forward, lanes
+
+    outputs, channels, kernel, _ = weight.shape
+    high, wide = ((side - kernel + 1) // POOL for side in images.shape[2:])
+    last = images.movedim(1, 3).contiguous()
+    out = images.new_empty(len(images), high, wide, outputs)
+    where = torch.empty(out.shape, dtype=torch.uint8)
+    width = lanes(weight.element_size())
+    vectors = min(MOST_VECTORS, -(-outputs // width))
+    group = vectors * width
+    table = torch.cat([bias.unsqueeze(0), weight.permute(2, 3, 1, 0).reshape(-1, outputs)])  # [1 + patch, out]
+    table = F.pad(table, (0, -outputs % group)).unflatten(1, (-1, group)).movedim(1, 0).reshape(-1)
+    bounds = _bounds(len(images))
+    scratch = images.new_empty(len(bounds) - 1, 8 * group).numpy()
+    flat = [last.view(-1).numpy(), table.numpy()]
+    row = images.shape[3] * channels
+    sizes = (high, wide, outputs, group, channels, kernel, row, images.shape[2] * row, (0,) * vectors)
+    results = out.view(-1).numpy(), where.view(-1).numpy()
+
+    def share(part: int) -> None:
+        forward(*flat, scratch[part], *results, bounds[part], bounds[part + 1], *sizes)
+
+    together(share, len(bounds) - 1)
+    return out, where
+
+
+def _backward(
+    images: Tensor, weight: Tensor, where: Tensor, slopes: Tensor, to_images: bool
+) -> tuple[Tensor | None, Tensor, Tensor]:
+    """Slopes of images, weights and bias."""
+    from glassyrun_networks.convpool_loops import backward, padded
+
+    outputs, channels, kernel, _ = weight.shape
+    length, size = kernel * channels, weight.element_size()
+    last = images.movedim(1, 3).contiguous()
+    bounds = _bounds(len(images))
+    parts = len(bounds) - 1
+    stretch = padded(length, size)
+    weights = F.pad(weight.movedim(1, 3).reshape(outputs, kernel, length), (0, stretch - length)).reshape(-1).numpy()
+    of_weights = weight.new_zeros(parts, outputs, kernel, stretch)
+    of_bias = weight.new_zeros(parts, outputs)
+    of_images = torch.zeros_like(last) if to_images else last.new_empty(0)
+    loop = backward(kernel, channels, size, to_images)
+    flat = [
+        slopes.movedim(1, 3).reshape(-1).numpy(),
+        where.view(-1).numpy(),
+        last.view(-1).numpy(),
+        weights,
+        of_images.view(-1).numpy(),
+    ]
+    partial, biases = of_weights.view(parts, -1).numpy(), of_bias.numpy()
+    row = images.shape[3] * channels
+    sizes = (where.shape[1], where.shape[2], outputs, row, images.shape[2] * row)
+
+    def share(part: int) -> None:
+        loop(*flat, partial[part], biases[part], bounds[part], bounds[part + 1], *sizes)
+
+    together(share, parts)
+    of_weight = of_weights.sum(0)[..., :length].reshape(outputs, kernel, kernel, channels).movedim(3, 1)
+    return of_images.movedim(3, 1) if to_images else None, of_weight, of_bias.sum(0)
+
+
+def _bounds(images: int) -> list[int]:
+    """Of equal ranges of images, one a thread."""
+    parts = max(1, min(torch.get_num_threads(), images))
+    return [images * part // parts for part in range(parts + 1)]
