@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -39,10 +40,10 @@ class CnnOptions(NetworkOptions):
                 f"system.kind 'cnn' takes images, but the data set has inputs of shape {shape}: choose an image data set"
             )
         width, *sides = shape
-        layers: list[nn.Module] = []
-        for channel in self.channels:
+        layers: dict[str, nn.Module] = {}
+        for number, channel in enumerate(self.channels, 1):
             sides = [(side - KERNEL + 1) // POOL for side in sides]
-            layers.append(ConvPool(width, channel, KERNEL))
+            layers[f"conv{number}"] = ConvPool(width, channel, KERNEL)
             width = channel
         if min(sides) < 1:
             raise Refusal(
@@ -50,4 +51,5 @@ class CnnOptions(NetworkOptions):
                 f"nothing of images of {shape[1]}×{shape[2]}: give fewer channels or larger images"
             )
         flat = width * sides[0] * sides[1]
-        return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, self.hidden), nn.ReLU(), nn.Linear(self.hidden, classes))
+        layers |= {"flat": nn.Flatten(), "hidden": nn.Linear(flat, self.hidden), "relu": nn.ReLU()}
+        return nn.Sequential(OrderedDict(layers, output=nn.Linear(self.hidden, classes)))

@@ -111,7 +111,7 @@ def test_energy_accumulates_in_float64():
 
 
 def test_blocks_are_the_layers(cnn):
-    assert list(cnn.blocks) == ["0", "3", "7", "9"]
+    assert list(cnn.blocks) == ["conv1", "conv2", "hidden", "output"]
     assert [block.stop - block.start for block in cnn.blocks.values()] == [228, 304, 30, 28]
     assert [block.start for block in cnn.blocks.values()][1:] == [block.stop for block in cnn.blocks.values()][:-1]
     assert max(block.stop for block in cnn.blocks.values()) == cnn.dof == cnn.initial(streams(1)).x.shape[1]
