@@ -1,15 +1,18 @@
-"""Steps of the cnn on CIFAR-10 (batch 100, float32, momentum 0.9), against loops in plain torch; all in one run, by turns.
+"""The cnn on CIFAR-10 (batch 100, float32, momentum 0.9) against loops in plain torch; all in one run, by turns.
 
-    python benchmarks/cnn.py [--data DIR] [--threads 2] [--blocks 15] [--steps 30]
+    python benchmarks/cnn.py [--data DIR] [--threads 2] [--blocks 12] [--steps 30]
 
-- users' loop: nn.Module, DataLoader with ToTensor and Normalize, torch.optim.SGD, as in the tutorials;
-- bare step: the same module and optimiser on one batch that lies in memory, normalised;
+- users' loop: nn.Module, DataLoader with ToTensor and Normalize, torch.optim.SGD, as in the tutorials, with the mean-square
+  displacement from each of 40 waiting times at 80 lags by cloned parameters;
+- bare step: the same module and optimiser on one batch that lies in memory, normalised; nothing is measured;
 - bare step, channels last: the same, the batch in the memory order that convolutions on a CPU like best;
-- glassyrun: everything, that is keyed mini-batch, gather, normalisation, gradient, update;
-- glassyrun, whole run: the same through the runner, with all two-time observables on the default grids.
+- bound: the arithmetic of all convolutions and products of a step, at the rate of a large matrix product measured beside them;
+- glassyrun: everything that a step is: keyed mini-batch, gather, normalisation, gradient, update;
+- glassyrun, whole run: the same through the runner, with msd, overlap and displacement on a grid of 40 × 80.
 
-Each variant runs a block of steps, then the next variant; a ratio is that of the medians over all blocks. DIR holds CIFAR-10
-as `glassyrun --data` expects it; without it, the packaged sample does.
+Each variant runs a block of steps, then the next variant; a ratio is that of the medians over all blocks. At the end, a
+reading over all training images beside the bare forward pass of the same module over them, cut likewise or coarser. DIR
+holds CIFAR-10 as `glassyrun --data` expects it; without it, the packaged sample does.
 """
 
 from __future__ import annotations
@@ -23,13 +26,16 @@ from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
+from _side_by_side import fastest
 from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 import glassyrun
 from glassyrun import Context, LabelledData, Stream
+from glassyrun.schedule import Schedule
 from glassyrun_dynamics.sgd import SGD, SGDOptions
 from glassyrun_networks.cnn import CnnOptions
 from glassyrun_networks.data.cifar10 import Cifar10Options
@@ -53,8 +59,15 @@ class Images(Dataset):
         return self.transform(Image.fromarray(self.arrays[index])), self.labels[index]
 
 
+def plain(table: CnnOptions) -> nn.Sequential:
+    """The network as one writes it, out of torch's own layers."""
+    (first, second), hidden = table.channels, table.hidden
+    layers = [nn.Conv2d(3, first, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(first, second, 5), nn.MaxPool2d(2), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(25 * second, hidden), nn.ReLU(), nn.Linear(hidden, 10))
+
+
 def optimised(table: CnnOptions) -> tuple[nn.Module, torch.optim.SGD]:
-    module = table.module((3, 32, 32), 10)
+    module = plain(table)
     return module, torch.optim.SGD(module.parameters(), lr=RATE, momentum=MOMENTUM)
 
 
@@ -64,21 +77,49 @@ def step(module: nn.Module, optimiser: torch.optim.SGD, images: torch.Tensor, la
     optimiser.step()
 
 
-def users_loop(table: CnnOptions, data: LabelledData) -> Callable[[int], None]:
+def users_loop(table: CnnOptions, data: LabelledData, horizon: int) -> Callable[[int], None]:
+    """The loop of the tutorials over and over, each time measuring on the grids of a whole run."""
     module, optimiser = optimised(table)
     loader = DataLoader(Images(data), BATCH, shuffle=True, drop_last=True)
+    due = pairs(horizon)
 
     def forever() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         while True:
             yield from loader
 
-    batches = forever()
+    batches, clock, kept = forever(), 0, {}
 
     def run(steps: int) -> None:
+        nonlocal clock
         for _ in range(steps):
+            clock %= horizon
+            waiting, ends = due.get(clock, (False, ()))
+            if waiting:
+                kept[clock] = [parameter.detach().clone() for parameter in module.parameters()]
+            for since in ends:
+                squared = sum(((p.detach() - old) ** 2).sum() for p, old in zip(module.parameters(), kept[since], strict=True))
+                float(squared)
             step(module, optimiser, *next(batches))
+            clock += 1
 
     return run
+
+
+def pairs(horizon: int) -> dict[int, tuple[bool, tuple[int, ...]]]:
+    """For each step at which something is due: whether it is a waiting time, and the waiting times read there."""
+    schedule = Schedule.of(glassyrun.load(spec(None, horizon)))
+    return {event.step: (event.t_w is not None, tuple(schedule.t_w[i] for i, _ in event.pairs)) for event in schedule.events()}
+
+
+def spec(threads: int | None, steps: int) -> dict:
+    """40 waiting times by 80 lags, all two-time observables."""
+    return {
+        "system": {"kind": "cnn", "data": {"kind": "cifar10", "if_absent": "sample"}},
+        "dynamics": {"kind": "sgd", "learning_rate": RATE, "momentum": MOMENTUM, "batch_size": BATCH},
+        "schedule": {"horizon": float(steps), "t_w": {"n": 40, "to": steps / 2}, "t": {"n": 80, "to": float(steps)}},
+        "observables": [{"kind": "msd"}, {"kind": "overlap"}, {"kind": "displacement"}],
+        "run": {} if threads is None else {"threads": threads},
+    }
 
 
 def bare_step(table: CnnOptions, data: LabelledData, layout: torch.memory_format) -> Callable[[int], None]:
@@ -102,15 +143,40 @@ def ours(table: CnnOptions, context: Context) -> Callable[[int], None]:
     return lambda steps: dynamics.advance(network, state, steps)
 
 
+def bound(table: CnnOptions) -> float:
+    """Least seconds of a step: its arithmetic, counted by torch, at the measured rate of a large product."""
+    module, images = plain(table), torch.randn(BATCH, 3, 32, 32)
+    with FlopCounterMode(display=False) as counter:
+        module(images).sum().backward()
+    left = torch.randn(1024, 1024)
+    rates = []
+    for _ in range(20):
+        begin = time.perf_counter()
+        left @ left
+        rates.append(2 * 1024**3 / (time.perf_counter() - begin))
+    return counter.get_total_flops() / max(rates)
+
+
+def reading(table: CnnOptions, context: Context, data: LabelledData) -> dict[str, float]:
+    """Seconds of a pass over all training images: glassyrun's, and bare forward passes in batches of several sizes."""
+    network = table.build(context)
+    state = network.initial([Stream("start/0", 0, 0)])
+    module, _ = optimised(table)
+    inputs = Inputs.place(data.train_x, data.train_y, data, torch.device("cpu"), torch.float32)
+    images = inputs.take(torch.arange(len(data.train_y)))[0]
+
+    def bare(size: int) -> None:
+        with torch.no_grad():
+            for part in images.split(size):
+                F.cross_entropy(module(part), torch.zeros(len(part), dtype=torch.int64), reduction="none")
+
+    candidates: dict[str, Callable[[], object]] = {"glassyrun": lambda: network.energy(state)}
+    candidates |= {f"bare forward, {size} at a time": lambda size=size: bare(size) for size in (250, 1000, 5000)}
+    return fastest(candidates, seconds=20.0)
+
+
 def whole_run(root: Path | None, threads: int, steps: int) -> float:
     """Seconds a step in a run of `steps` steps, between its first step and its last; what is read in between is in it."""
-    spec = {
-        "system": {"kind": "cnn", "data": {"kind": "cifar10", "if_absent": "sample"}},
-        "dynamics": {"kind": "sgd", "learning_rate": RATE, "momentum": MOMENTUM, "batch_size": BATCH},
-        "schedule": {"horizon": float(steps)},
-        "observables": [{"kind": "msd"}, {"kind": "overlap"}, {"kind": "displacement"}],
-        "run": {"threads": threads},
-    }
     times: list[float] = []
     draw = SGD.draw
 
@@ -119,7 +185,7 @@ def whole_run(root: Path | None, threads: int, steps: int) -> float:
         return draw(*arguments)
 
     with patch.object(SGD, "draw", clocked):
-        glassyrun.run(spec, data=root, quiet=True)
+        glassyrun.run(spec(threads, steps), data=root, quiet=True)
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
@@ -127,16 +193,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, help="folder of CIFAR-10")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--blocks", type=int, default=15)
+    parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--steps", type=int, default=30, help="steps a block")
-    parser.add_argument("--run-steps", type=int, default=300, help="steps of a whole run, one each third block")
+    parser.add_argument("--run-steps", type=int, default=2000, help="steps of a whole run, one each fourth block")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     context = Context("system", 0, 0, torch.device("cpu"), torch.float32, arguments.data)
     table = CnnOptions(data=Cifar10Options(if_absent="sample"))
     data = table.data.load(context)
     variants = {
-        "users' loop": users_loop(table, data),
+        "users' loop": users_loop(table, data, arguments.run_steps),
         "bare step": bare_step(table, data, torch.contiguous_format),
         "bare step, channels last": bare_step(table, data, torch.channels_last),
         "glassyrun": ours(table, context),
@@ -150,7 +216,7 @@ def main() -> None:
             begin = time.perf_counter()
             run(arguments.steps)
             times[name].append((time.perf_counter() - begin) / arguments.steps)
-        if block % 3 == 0:
+        if block % 4 == 0:
             times["glassyrun, whole run"].append(whole_run(arguments.data, arguments.threads, arguments.run_steps))
     own = statistics.median(times["glassyrun"])
     print(f"{data.provenance['data_source']}, {arguments.threads} threads, torch {torch.__version__}")
@@ -158,6 +224,12 @@ def main() -> None:
     for name, seconds in times.items():
         median = statistics.median(seconds)
         print(f"{name:28}{1e3 * median:12.2f}{1e3 * min(seconds):10.2f}{median / own:34.2f}")
+    least = bound(table)
+    print(f"{'bound (arithmetic)':28}{1e3 * least:12.2f}{'':10}{least / own:34.2f}")
+    passes = reading(table, context, data)
+    print(f"a reading over all {len(data.train_y)} training images:")
+    for name, seconds in passes.items():
+        print(f"  {name:34}{seconds:8.3f} s, glassyrun takes {passes['glassyrun'] / seconds:.2f} of that")
 
 
 if __name__ == "__main__":
