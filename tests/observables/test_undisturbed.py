@@ -1,0 +1,116 @@
+"""Every observable there is, at every step or never: the same trajectory to the bit; stopped and resumed: the same readings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tests.engine.test_resume import attempt, bytes_of
+from tests.engine_tools import Crash, final_state, load, tables
+from tests.models import begin, context, dynamics
+from tests.networks.toy import any_module
+
+import glassyrun_networks
+import glassyrun_observables
+from glassyrun import Reference, Snapshot
+from glassyrun.registry import Registry
+
+ANYWHERE: list[dict[str, Any]] = [
+    {"kind": "energy"},
+    {"kind": "energy", "name": "energy_of_few", "terms": 3},
+    {"kind": "msd", "blocks": True},
+    {"kind": "overlap", "blocks": True},
+    {"kind": "angular", "blocks": True},
+    {"kind": "displacement"},
+    {"kind": "van_hove", "largest": 0.5, "bins": 7},
+    {"kind": "van_hove", "name": "van_hove_log", "scale": "logarithmic", "smallest": 1e-4, "largest": 0.5, "bins": 5},
+    {"kind": "epsilon_overlap", "epsilon": 0.01},
+    {"kind": "gradient_norm"},
+    {"kind": "weight_norm", "blocks": True},
+    {"kind": "participation"},
+    {"kind": "inherent", "steps": 2, "dt": 0.02},
+    {"kind": "segment", "points": 3, "terms": 0.5},
+    {"kind": "configurations"},
+]
+WITH_BATCHES: list[dict[str, Any]] = [
+    {"kind": "gradient_noise", "batches": 3},
+    {"kind": "gradient_noise", "name": "gradient_noise_epoch", "batches": "epoch", "on": "time"},
+]
+ON_A_SPHERE: list[dict[str, Any]] = [{"kind": "constraint"}]
+OF_NETWORKS: list[dict[str, Any]] = [
+    {"kind": "test"},
+    {"kind": "train", "terms": 20},
+    {"kind": "time_to_accuracy", "accuracy": 0.15, "split": "train"},
+]
+RECALIBRATED: list[dict[str, Any]] = [
+    {"kind": "test", "name": "test_recalibrated", "recalibrate": True},
+    {"kind": "train", "name": "train_recalibrated", "recalibrate": True},
+]
+PAIRS = [(system, moves) for system in ("quadratic", "pspin", "cnn") for moves in ("quench", "langevin", "sgd")]
+
+
+def measured(system: str, moves: str) -> list[dict[str, Any]]:
+    """All that a pairing can measure."""
+    own = {"pspin": ON_A_SPHERE, "cnn": OF_NETWORKS}.get(system, [])
+    return ANYWHERE + own + (WITH_BATCHES if moves == "sgd" else [])
+
+
+def test_nothing_is_forgotten_here() -> None:
+    tested = {table["kind"] for table in ANYWHERE + WITH_BATCHES + ON_A_SPHERE + OF_NETWORKS + RECALIBRATED}
+    options = [*glassyrun_observables.glassyrun_observables(), *glassyrun_networks.glassyrun_observables()]
+    assert tested == {kind.model_fields["kind"].default for kind in options}
+
+
+@pytest.mark.parametrize(("system", "moves"), PAIRS)
+def test_every_observable_at_every_step_or_never(system: str, moves: str, tmp_path: Path) -> None:
+    steps = 3 if system == "cnn" else 6
+    everything = load(tables(system, moves, steps=steps, observables=measured(system, moves)))
+    nothing = load(tables(system, moves, steps=steps, observables=[{"kind": "energy"}]))
+    with_all, with_one = final_state(everything, tmp_path / "all"), final_state(nothing, tmp_path / "one")
+    assert torch.equal(with_all.x, with_one.x)
+    assert with_all.dynamics.keys() == with_one.dynamics.keys()
+    assert all(torch.equal(with_all.dynamics[name], value) for name, value in with_one.dynamics.items())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("moves", ["quench", "langevin", "sgd"])
+def test_batch_norm_is_not_disturbed(moves: str, dtype: torch.dtype) -> None:
+    """Weights, momentum and running statistics: each observable remembers and reads after every step."""
+    network = any_module("batch_norm", dtype)
+    steps = {"sgd": {"batch_size": 6, "momentum": 0.5}, "langevin": {"dt": 0.01, "temperature": 1e-3}, "quench": {"dt": 0.01}}
+    kinds = ANYWHERE + OF_NETWORKS + RECALIBRATED + (WITH_BATCHES if moves == "sgd" else [])
+    classes = Registry.installed().entries["observables"]
+    options = [classes[table["kind"]].options.model_validate(table) for table in kinds]
+    observables = [table.build(context(f"observables/{table.label}", dtype=dtype), network) for table in options]
+    ends = []
+    for reads in (False, True):
+        moving = dynamics(moves, network, **steps[moves])
+        state = begin(network, moving, replicas=2)
+        then: list[Reference] = []
+        for _ in range(3):
+            moving.advance(network, state, 1)
+            now = Snapshot(network, moving, state)
+            for observable in observables if reads else ():
+                then.append(Reference(state.step, observable.remember(now)))
+                observable.read(now, then[0] if observable.grid == "pairs" else None)
+        ends.append(state)
+    assert torch.equal(ends[0].x, ends[1].x)
+    for memory in ("system", "dynamics"):
+        before, after = (getattr(state, memory) for state in ends)
+        assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("system", ["quadratic", "pspin", "cnn"])
+@pytest.mark.parametrize("gently", [True, False], ids=["stopped", "killed"])
+def test_interrupted_readings_are_those_of_one_go(system: str, gently: bool, tmp_path: Path) -> None:
+    """Every observable, commits at every look, interrupted at every third."""
+    spec = load(tables(system, "sgd", steps=5, observables=measured(system, "sgd"), run={"checkpoint_seconds": 1e-9}))
+    assert attempt(spec, tmp_path / "whole", Crash())
+    rounds = 1
+    while not attempt(spec, tmp_path / "parts", Crash(after=3, gently=gently)):
+        rounds += 1
+        assert rounds < 30
+    assert rounds > 2
+    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
