@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,6 @@ from typing import Any
 import attrs
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -29,15 +26,30 @@ class Form:
     """Height, width, channels."""
     classes: int
 
-    def fault(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> str | None:
-        """What is wrong with an array called `name`: what was found and what was expected."""
-        if name.endswith("_x"):
-            right = len(shape) == 4 and shape[0] > 0 and shape[1:] == self.image and dtype == np.uint8
-            expected = f"uint8 [n, {', '.join(map(str, self.image))}]"
-        else:
-            right = len(shape) == 1 and shape[0] > 0 and dtype.kind in "iu"
-            expected = "integers [n]"
-        return None if right else f"{name} is {dtype} {list(shape)}, expected {expected}"
+    @property
+    def images(self) -> str:
+        """The shape of an array of images, in words."""
+        sides = ", ".join(map(str, self.image))
+        return f"[n, {sides}]" + (f" or [n, {sides.removesuffix(', 1')}]" if self.image[2] == 1 else "")
+
+    def fault(self, shapes: Mapping[str, tuple[int, ...]], dtypes: Mapping[str, np.dtype[Any]]) -> str | None:
+        """What is wrong with arrays of such shapes and types: what was found and what was expected."""
+        for name in NAMES:
+            shape, dtype = shapes[name], dtypes[name]
+            if name.endswith("_x"):
+                grey = self.image[2] == 1 and shape[1:] == self.image[:2]
+                right = len(shape) > 1 and shape[0] > 0 and (shape[1:] == self.image or grey) and dtype == np.uint8
+                expected = f"uint8 {self.images}"
+            else:
+                right = len(shape) == 1 and shape[0] > 0 and dtype.kind in "iu"
+                expected = "integers [n]"
+            if not right:
+                return f"{name} is {dtype} {list(shape)}, expected {expected}"
+        for part in ("train", "test"):
+            images, labels = shapes[f"{part}_x"][0], shapes[f"{part}_y"][0]
+            if images != labels:
+                return f"{part}_x holds {images} images but {part}_y {labels} labels"
+        return None
 
 
 @attrs.frozen(eq=False)
@@ -51,35 +63,36 @@ class Arrays:
     source: str
     """Name of the file or folder it was read from, without the path."""
     sha256: str
-    """Of that file, or of the folder's files one after another in the order of their names."""
+    """Of that file, or of the folder's files (unpacked where they are packed) one after another in the order of their names."""
 
 
-def checked(arrays: Mapping[str, NDArray[Any]], form: Form, source: Path, sha256: str, remedy: str) -> Arrays:
+def checked(arrays: Mapping[str, NDArray[Any]], form: Form, place: Path | str, source: str, sha256: str, remedy: str) -> Arrays:
     """The arrays as a data set.
+
+    Args:
+        arrays: by the names NAMES.
+        form: what they must look like.
+        place: of the file or folder, for messages.
+        source: what the result calls it.
+        sha256: of it.
+        remedy: what to do where it is not as it must be.
 
     Raises:
         DataError: if they have not the form of this data set.
     """
-    for name in NAMES:
-        fault = form.fault(name, arrays[name].shape, arrays[name].dtype)
-        if fault:
-            raise DataError(f"{source}: {fault}; {remedy}")
-    for part in ("train", "test"):
-        x, y = arrays[f"{part}_x"], arrays[f"{part}_y"]
-        if len(x) != len(y):
-            raise DataError(f"{source}: {part}_x holds {len(x)} images but {part}_y {len(y)} labels; {remedy}")
-        if y.min() < 0 or y.max() >= form.classes:
+    fault = form.fault({name: arrays[name].shape for name in NAMES}, {name: arrays[name].dtype for name in NAMES})
+    if fault:
+        raise DataError(f"{place}: {fault}; {remedy}")
+    for name in ("train_y", "test_y"):
+        labels = arrays[name]
+        if labels.min() < 0 or labels.max() >= form.classes:
             raise DataError(
-                f"{source}: {part}_y has labels from {y.min()} to {y.max()}, expected 0 to {form.classes - 1}; {remedy}"
+                f"{place}: {name} has labels from {labels.min()} to {labels.max()}, expected 0 to {form.classes - 1}; {remedy}"
             )
-    return Arrays(
-        arrays["train_x"],
-        arrays["train_y"].astype(np.int64),
-        arrays["test_x"],
-        arrays["test_y"].astype(np.int64),
-        source.name,
-        sha256,
-    )
+    # contiguous, because a network on the CPU then shares this memory
+    images = {name: np.ascontiguousarray(arrays[name]).reshape(-1, *form.image) for name in ("train_x", "test_x")}
+    labels = {name: arrays[name].astype(np.int64) for name in ("train_y", "test_y")}
+    return Arrays(**images, **labels, source=source, sha256=sha256)
 
 
 def first(count: int | None, *arrays: NDArray[Any]) -> tuple[Tensor, ...]:
@@ -91,43 +104,6 @@ def first(count: int | None, *arrays: NDArray[Any]) -> tuple[Tensor, ...]:
     return tuple(
         torch.from_numpy(array[:count].copy() if count is not None or not array.flags.writeable else array) for array in arrays
     )
-
-
-def read_npz(file: Path, form: Form) -> Arrays:
-    """Reads `train_x, train_y, test_x, test_y` from an npz file, without pickle.
-
-    The headers are looked at before any array is loaded, so a foreign file can't ask for more memory than its images take.
-
-    Raises:
-        DataError: if the file is damaged or holds something else; one sentence.
-    """
-    remedy = f"put a whole file there (arrays {', '.join(NAMES)}), or remove it"
-    try:
-        digest = sha256_of([file])
-        with zipfile.ZipFile(file) as archive:
-            missing = [name for name in NAMES if f"{name}.npy" not in archive.namelist()]
-            if missing:
-                raise DataError(
-                    f"{file}: has no array {missing[0]!r} (found: {', '.join(archive.namelist()) or 'none'}); {remedy}"
-                )
-            for name in NAMES:
-                fault = form.fault(name, *_header(archive, f"{name}.npy"))
-                if fault:
-                    raise DataError(f"{file}: {fault}; {remedy}")
-        with np.load(file, allow_pickle=False) as loaded:
-            arrays = {name: loaded[name] for name in NAMES}
-    except (OSError, EOFError, ValueError, KeyError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{file}: is damaged or no npz file ({told}); {remedy}") from error
-    return checked(arrays, form, file, digest, remedy)
-
-
-def _header(archive: zipfile.ZipFile, member: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    with archive.open(member) as stream:
-        version = npy.read_magic(stream)
-        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, _, dtype = read(stream)
-    return shape, dtype
 
 
 def sha256_of(files: Iterable[Path]) -> str:

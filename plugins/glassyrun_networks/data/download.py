@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,28 @@ def fetch(url: str, target: Path, seconds: float | None = None) -> None:
     with response:
         _receive(response, part, have, deadline)
     part.replace(target)
+
+
+def fetch_all(mirrors: Sequence[str], names: Sequence[str], folder: Path, seconds: float | None = None) -> None:
+    """Downloads files into `folder`, each from the first of several servers that has it, in at most `seconds` seconds together.
+
+    All servers must have the same files: what one of them began, another goes on with.
+
+    Raises:
+        NotFetched: if no server gives one of the files, with the reason of each.
+        OSError: if `folder` can't be written.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    for name in names:
+        reasons: list[str] = []
+        for mirror in mirrors:
+            try:
+                fetch(f"{mirror.rstrip('/')}/{name}", folder / name, None if deadline is None else deadline - time.monotonic())
+                break
+            except NotFetched as error:
+                reasons.append(str(error))
+        else:
+            raise NotFetched("; ".join(dict.fromkeys(reasons)))
 
 
 def _receive(response: Any, part: Path, have: int, deadline: float | None) -> None:

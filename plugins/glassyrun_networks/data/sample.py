@@ -1,6 +1,6 @@
 """Samples of data sets that are part of the package: one zip of lossless WebP sheets and labels, with a pinned digest.
 
-`pack` made them from the first images of the sets, which lie in a balanced order.
+`pack` made them from the first images of the sets: of CIFAR-10 in a balanced order, of MNIST those that `in_turn` gives.
 """
 
 from __future__ import annotations
@@ -53,7 +53,14 @@ def unpack(content: bytes, source: Path, form: Form, sha256: str) -> Arrays:
                 sheet = np.asarray(image.convert("RGB"))[..., :channels]
             tiles = sheet.reshape(-1, height, COLUMNS, width, channels).swapaxes(1, 2).reshape(-1, *form.image)
             arrays[f"{part}_x"], arrays[f"{part}_y"] = tiles[: len(labels)], labels
-    return checked(arrays, form, source, sha256, REMEDY)
+    return checked(arrays, form, source, source.name, sha256, REMEDY)
+
+
+def in_turn(labels: NDArray[np.integer], count: int) -> NDArray[np.intp]:
+    """Numbers of the first images of each class, one of each class in turn, `count` in all."""
+    classes = np.unique(labels)
+    rounds = -(-count // len(classes))
+    return np.stack([np.flatnonzero(labels == label)[:rounds] for label in classes], axis=1).ravel()[:count]
 
 
 def pack(arrays: Arrays) -> bytes:
