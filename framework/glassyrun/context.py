@@ -24,6 +24,8 @@ class Context:
     dtype: torch.dtype
     data_root: Path | None = None
     """Where data sets lie and are downloaded to; from the command line or the environment, never from a spec."""
+    begins: int = 0
+    """The step at which a stage of a protocol begins; its dynamics is given the steps of the whole run."""
 
     def stream(self, name: str) -> Stream:
         """The stream `owner/name` of this sample."""

@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import attrs
 import psutil
 import torch
 
+from glassyrun.clock import Clock
 from glassyrun.context import Context
 from glassyrun.dynamics import Dynamics
 from glassyrun.errors import PluginError, Refusal, StorageError
@@ -23,6 +24,7 @@ from glassyrun.guard import check_dynamics, check_observables, check_start, chec
 from glassyrun.observable import Observable
 from glassyrun.options import Footprint
 from glassyrun.progress import Reporter
+from glassyrun.protocol import named, time_unit, told
 from glassyrun.registry import digests_for
 from glassyrun.schedule import Schedule
 from glassyrun.spec.load import dump_spec
@@ -61,8 +63,12 @@ class Setting:
     def dtype(self) -> torch.dtype:
         return DTYPES[self.spec.run.dtype]
 
-    def context(self, owner: str, sample: int) -> Context:
-        return Context(owner, self.spec.seed, sample, self.device, self.dtype, self.data_root)
+    @property
+    def clock(self) -> Clock:
+        return self.schedule.clock
+
+    def context(self, owner: str, sample: int, begins: int = 0) -> Context:
+        return Context(owner, self.spec.seed, sample, self.device, self.dtype, self.data_root, begins)
 
     def footprint(self) -> Footprint:
         with plugin_code(self._system):
@@ -75,9 +81,16 @@ class Setting:
     def _system(self) -> str:
         return f'system "{self.spec.system.kind}"'
 
-    @property
-    def _dynamics(self) -> str:
-        return f'dynamics "{self.spec.dynamics.kind}"'
+    def place(self, stage: int) -> str:
+        """What a stage is called: as `--set` names it, where there are several."""
+        return f"dynamics.{stage}" if isinstance(self.spec.dynamics, list) else "dynamics"
+
+    def field(self, name: str, stage: int) -> str:
+        """A field `dynamics.…` of a stage, as `--set` names it."""
+        return f"{self.place(stage)}.{name.removeprefix('dynamics.')}" if name.startswith("dynamics.") else name
+
+    def _dynamics(self, stage: int) -> str:
+        return f'{self.place(stage)} "{self.spec.stages[stage].kind}"'
 
     def memory(self, footprint: Footprint) -> int:
         """Bytes that a run takes at its peak, beside the torch process itself."""
@@ -102,35 +115,58 @@ class Setting:
     def warnings(self, system: System) -> list[str]:
         """What the user must be told loudly of this pairing."""
         with plugin_code(self._system):
-            limit, step = self.spec.system.stable_step(), self.spec.dynamics.gradient_step
-        if limit is None or step <= limit:
-            return list(system.warnings)
-        told = (
-            f"the step of {step:g} is beyond {limit:g}, where explicit steps down this energy become unstable: "
-            "the numbers will not be those of the dynamics in continuous time"
-        )
-        return [*system.warnings, told]
+            limit, stages = self.spec.system.stable_step(), list(enumerate(self.spec.stages))
+            long = [(k, stage.gradient_step) for k, stage in stages if limit is not None and stage.gradient_step > limit]
+        several = isinstance(self.spec.dynamics, list)
+        unstable = [
+            f"the step of {step:g}{f' of {self.place(stage)}' if several else ''} is beyond {limit:g}, where explicit steps down "
+            "this energy become unstable: the numbers will not be those of the dynamics in continuous time"
+            for stage, step in long
+        ]
+        return [*system.warnings, *unstable]
 
     def system(self, sample: int) -> System:
         with plugin_code(self._system):
             return check_system(self._system, self.spec.system.build(self.context("system", sample)))
 
-    def dynamics(self, system: System, sample: int) -> Dynamics:
-        with plugin_code(self._dynamics):
-            dynamics = self.spec.dynamics.build(self.context("dynamics", sample), system)
-            return check_dynamics(self._dynamics, dynamics, self.spec.dynamics)
+    def dynamics(self, system: System, sample: int, stage: int = 0) -> Dynamics:
+        """The dynamics of one stage. All stages are built for one owner: steps are counted through, so no number is drawn twice.
 
-    def observables(self, system: System, sample: int) -> dict[str, Observable]:
+        Raises:
+            Refusal: if the pairing has no meaning.
+        """
+        options, place = self.spec.stages[stage], self._dynamics(stage)
+        context = self.context("dynamics", sample, self.clock.stretches[stage].begins)
+        with plugin_code(place):
+            try:
+                built = options.build(context, system)
+            except Refusal as error:
+                raise Refusal(self.field(str(error), stage)) from error
+            return check_dynamics(place, built, options)
+
+    def stages(self, system: System, sample: int) -> tuple[Dynamics, ...]:
+        """The dynamics of all stages, in the order of time."""
+        return tuple(self.dynamics(system, sample, stage) for stage in range(len(self.spec.stages)))
+
+    def observables(self, system: System, sample: int, stages: Sequence[Dynamics]) -> dict[str, Observable]:
         """The observables by label.
 
         Raises:
-            GlassyrunError: if two of them can't stand in one result.
+            GlassyrunError: if two of them can't stand in one result, or one has nothing to measure under any stage.
         """
         built: dict[str, object] = {}
         for options in self.spec.observables:
             with plugin_code(f"observables.{options.label}"):
                 built[options.label] = options.build(self.context(f"observables/{options.label}", sample), system)
-        return check_observables(built)
+        checked = check_observables(built)
+        for label, observable in checked.items():
+            with plugin_code(f"observables.{label}"):
+                observable.suits(stages)
+        return checked
+
+    def watches(self, dynamics: Dynamics) -> bool:
+        """Whether a rise of the energy under this dynamics stops the run."""
+        return dynamics.descends and self.spec.run.rising_energy == "stop"
 
     def start(self, system: System, dynamics: Dynamics, sample: int) -> State:
         """The State at time 0: own starts or a shared one."""
@@ -139,13 +175,13 @@ class Setting:
         like = torch.empty(0, dtype=self.dtype, device=self.device)
         with plugin_code(self._system):
             state = check_start(self._system, system, system.initial(streams), ensemble.replicas, like)
-        with plugin_code(self._dynamics):
+        with plugin_code(self._dynamics(0)):
             dynamics.start(system, state)
         return state
 
-    def advancing(self) -> AbstractContextManager[None]:
+    def advancing(self, stage: int = 0) -> AbstractContextManager[None]:
         """Around steps: names what raises there."""
-        return plugin_code(f"{self._system} under {self._dynamics}")
+        return plugin_code(f"{self._system} under {self._dynamics(stage)}")
 
     def promise(self) -> dict[str, str]:
         """The terms on which bits repeat: device, threads, versions, digests of plugins."""
@@ -161,33 +197,39 @@ class Setting:
             "plugins": json.dumps(digests_for(self.spec), sort_keys=True),
         }
 
-    def attributes(self, system: System, dynamics: Dynamics) -> dict[str, Any]:
+    def attributes(self, system: System, stages: Sequence[Dynamics]) -> dict[str, Any]:
         """What the result says of how it came about."""
+        spec = self.spec
+        several = {"stages": told(spec.stages, self.clock, self.schedule.horizon)} if len(stages) > 1 else {}
+        provenance = {
+            f"dynamics_{f'{k}_' if several else ''}{name}": text
+            for k, d in enumerate(stages)
+            for name, text in d.provenance.items()
+        }
         return {
-            "title": f"{self.spec.system.kind} under {self.spec.dynamics.kind}",
+            "title": f"{spec.system.kind} under {named(spec.stages)}",
             "source": f"glassyrun {importlib.metadata.version('glassyrun')}",
-            "spec": dump_spec(self.spec),
-            "seed": self.spec.seed,
-            "dtype": self.spec.run.dtype,
-            "time_unit": self.spec.dynamics.time_unit,
-            "time_per_step": self.schedule.dt,
+            "spec": dump_spec(spec),
+            "seed": spec.seed,
+            "dtype": spec.run.dtype,
+            "time_unit": time_unit(spec.stages),
+            "time_per_step": self.clock.shortest if self.clock.even else [stretch.dt for stretch in self.clock.stretches],
+            **several,
             "degrees_of_freedom": system.dof,
             "terms": system.terms,
             **self.promise(),
             **{f"system_{name}": text for name, text in system.provenance.items()},
-            **{f"dynamics_{name}": text for name, text in dynamics.provenance.items()},
-            **({"warnings": "\n".join(told)} if (told := self.warnings(system)) else {}),
+            **provenance,
+            **({"warnings": "\n".join(warnings)} if (warnings := self.warnings(system)) else {}),
         }
 
     def axes(self) -> dict[str, Any]:
-        """Coordinates of the result."""
-        ensemble, unit = self.spec.ensemble, self.spec.dynamics.time_unit
+        """Coordinates of the result: those of its dimensions, and beside times the steps and the time along the gradient flow."""
+        ensemble = self.spec.ensemble
         return {
             "sample": {"values": list(range(ensemble.samples)), "long_name": "realisation of the disorder", "units": "1"},
             "replica": {"values": list(range(ensemble.replicas)), "long_name": "run on the same disorder", "units": "1"},
-            "time": {"values": self.schedule.coordinate("time").tolist(), "long_name": "time", "units": unit},
-            "t_w": {"values": self.schedule.coordinate("t_w").tolist(), "long_name": "waiting time", "units": unit},
-            "t": {"values": self.schedule.coordinate("t").tolist(), "long_name": "time since t_w", "units": unit},
+            **self.schedule.axes(time_unit(self.spec.stages)),
         }
 
 

@@ -47,7 +47,7 @@ class Footprint:
     """Lines for `glassyrun plan`."""
 
 
-def _unless_told_otherwise(answer: bool) -> property:
+def _unless_told_otherwise(answer: bool) -> Any:
     """A property that subclasses may override by a plain bool, which pydantic allows for a ClassVar alone."""
 
     def told(options: object) -> bool:
@@ -103,8 +103,15 @@ class SystemOptions(PluginOptions):
 
 
 class DynamicsOptions(PluginOptions):
-    """The table `[dynamics]`."""
+    """The table `[dynamics]`, or one stage of a protocol in `[[dynamics]]`."""
 
+    until: Annotated[
+        float | None,
+        Field(
+            gt=0,
+            description="of a stage in [[dynamics]]: time of the run at which it ends and the next begins; the last one ends with the run",
+        ),
+    ] = None
     time_unit: ClassVar[str] = "1"
     """What one unit of time is, for the result's `units`: a word such as "step", or "1" where time is dimensionless."""
 

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import torch
 
+from glassyrun.dynamics import Dynamics
 from glassyrun.experiment import Setting, available, numerics
 from glassyrun.guard import plugin_code
 from glassyrun.observable import Observable, Reference, Snapshot
+from glassyrun.options import DynamicsOptions, Footprint
 from glassyrun.spec.model import Spec
+from glassyrun.state import State
+from glassyrun.system import System
 
 CALIBRATION_SECONDS = 1.5
 
@@ -28,14 +32,14 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
     pairs = sum(len(event.pairs) for event in events)
     lines = [
         f"system       {spec.system.kind}: {footprint.dof} degrees of freedom, {footprint.terms} terms",
-        f"dynamics     {spec.dynamics.kind}: {schedule.horizon} steps of {schedule.dt:g} ({_unit(spec)})",
+        *_stages(setting),
         f"ensemble     {_count(ensemble.samples, 'sample')} of {_count(ensemble.replicas, 'replica')}, start = {ensemble.start}",
         f"grids        {len(schedule.time)} times, {len(schedule.t_w)} waiting times, {len(schedule.t)} lags: "
         f"{len(events)} events, {pairs} pairs",
         f"memory       about {_size(setting.memory(footprint))} "
         f"({_size(footprint.bytes)} of them stored by the system); {_size(available(setting.device))} "
         f"are free on {setting.device}",
-        *(f"note         {note}" for note in (*footprint.notes, *spec.dynamics.notes(footprint, spec.system))),
+        *(f"note         {note}" for note in (*footprint.notes, *_notes(setting, footprint))),
     ]
     setting.check_memory(footprint)
     with numerics(spec):
@@ -43,46 +47,91 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
     return "\n".join(lines)
 
 
+def _steps(setting: Setting) -> list[int]:
+    """Steps of each stage."""
+    begins = [stretch.begins for stretch in setting.clock.stretches]
+    return [end - begin for begin, end in zip(begins, [*begins[1:], setting.schedule.horizon], strict=True)]
+
+
+def _stages(setting: Setting) -> list[str]:
+    """A line a stage: how many steps of which length, and when it ends where there are several."""
+    clock, stages = setting.clock, setting.spec.stages
+    ends = [clock.time(end) for end in (*clock.boundaries, setting.schedule.horizon)]
+    lines: list[str] = []
+    for number, (stage, steps, end) in enumerate(zip(stages, _steps(setting), ends, strict=True)):
+        until = f", until {end:.12g}" if len(stages) > 1 else ""
+        lines.append(f"{setting.place(number):<12} {stage.kind}: {steps} steps of {stage.time_step:g} ({_unit(stage)}){until}")
+    return lines
+
+
+def _notes(setting: Setting, footprint: Footprint) -> list[str]:
+    """What the stages have to say, under their names where there are several; what is said twice is said once."""
+    notes: dict[str, list[str]] = {}
+    for number, stage in enumerate(setting.spec.stages):
+        for note in stage.notes(footprint, setting.spec.system):
+            notes.setdefault(note, []).append(setting.place(number))
+    several = len(setting.spec.stages) > 1
+    return [f"{', '.join(places)}: {note}" if several else note for note, places in notes.items()]
+
+
 def _timing(setting: Setting, pairs: int) -> list[str]:
-    spec, schedule, steps = setting.spec, setting.schedule, setting.schedule.horizon
+    spec, schedule = setting.spec, setting.schedule
     began = time.perf_counter()
     system = setting.system(0)
-    dynamics, observables = setting.dynamics(system, 0), setting.observables(system, 0)
-    state = setting.start(system, dynamics, 0)
+    stages = setting.stages(system, 0)
+    observables = setting.observables(system, 0, stages)
+    state = setting.start(system, stages[0], 0)
     building = time.perf_counter() - began
-    with setting.advancing():
-        dynamics.advance(system, state, 1)  # kernels are loaded and caches filled
-        step = _seconds(setting.device, lambda: dynamics.advance(system, state, 1))
-    lines: list[str] = []
-    total = building + step * steps
-    readings = {"time": len(schedule.time), "t_w": len(schedule.t_w), "pairs": pairs}
+    lines = [f"building     a sample {_span(building)}, measured here just now"]
+    total, per_step = building, 0.0
+    for number, (dynamics, steps) in enumerate(zip(stages, _steps(setting), strict=True)):
+        cost = _step_seconds(setting, system, dynamics, number, state, len(stages))
+        name = "step" if len(stages) == 1 else f"step of {number}"
+        lines.append(f"{name:<12} {_span(cost)}, {_count(steps, 'step')} take {_span(cost * steps)}")
+        total, per_step = total + cost * steps, per_step + cost * steps / schedule.horizon
+    stepping = max(per_step * schedule.horizon, 1e-9)
+    readings = schedule.points() | {"pairs": pairs}
+    now = Snapshot(system, stages[-1], state, setting.clock)
     for label, observable in observables.items():
-        with plugin_code(f"observables.{label}"):
-            then = Reference(state.step, observable.remember(Snapshot(system, dynamics, state)))
-            cost = _seconds(setting.device, lambda o=observable, r=then: o.read(Snapshot(system, dynamics, state), _given(o, r)))
-        count = readings[observable.grid]
+        cost, count = _reading_seconds(setting, label, observable, now), readings[observable.grid]
         total += cost * count
         lines.append(
-            f"reading      {label}: {count} times, {_span(cost)} each ({cost / step:.3g} steps), "
-            f"{100 * cost * count / max(step * steps, 1e-9):.3g} % of all steps"
+            f"reading      {label}: {count} times, {_span(cost)} each ({cost / max(per_step, 1e-9):.3g} steps), "
+            f"{100 * cost * count / stepping:.3g} % of all steps"
         )
     samples = spec.ensemble.samples
     return [
-        f"step         {_span(step)}, measured here just now; building a sample {_span(building)}",
         *lines,
         f"foreseen     about {_span(total * samples)} for {_count(samples, 'sample')}",
         *(f"WARNING      {warning}" for warning in setting.warnings(system)),
     ]
 
 
-def _given(observable: Observable, reference: Reference) -> Reference | None:
-    return reference if observable.grid == "pairs" else None
+def _step_seconds(setting: Setting, system: System, dynamics: Dynamics, stage: int, state: State, stages: int) -> float:
+    """Time of one step of a stage, from where it begins."""
+    with setting.advancing(stage):
+        state.step = setting.clock.stretches[stage].begins
+        dynamics.enter(system, state)
+        dynamics.advance(system, state, 1)  # kernels are loaded and caches filled
+        return _seconds(setting.device, lambda: dynamics.advance(system, state, 1), CALIBRATION_SECONDS / stages)
 
 
-def _seconds(device: torch.device, call: Callable[[], object]) -> float:
+def _reading_seconds(setting: Setting, label: str, observable: Observable, now: Snapshot) -> float:
+    """Time of one reading, in a Snapshot of its own so that nothing is shared."""
+
+    def read() -> object:
+        afresh = Snapshot(now.system, now.dynamics, now.state, now.clock)
+        return observable.read(afresh, then if observable.grid == "pairs" else None)
+
+    with plugin_code(f"observables.{label}"):
+        then = Reference(now.state.step, observable.remember(now))
+        return _seconds(setting.device, read)
+
+
+def _seconds(device: torch.device, call: Callable[[], object], seconds: float | None = None) -> float:
     """Median time of a call, repeated for a while."""
     taken: list[float] = []
-    until = time.perf_counter() + CALIBRATION_SECONDS
+    until = time.perf_counter() + (CALIBRATION_SECONDS if seconds is None else seconds)
     while not taken or (time.perf_counter() < until and len(taken) < 200):
         began = time.perf_counter()
         call()
@@ -108,5 +157,5 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" + ("s" if number != 1 else "")
 
 
-def _unit(spec: Spec) -> str:
-    return "one step each" if spec.dynamics.time_unit == "step" else "units of time"
+def _unit(stage: DynamicsOptions) -> str:
+    return "one step each" if stage.time_unit == "step" else "units of time"

@@ -158,7 +158,9 @@ def _axes() -> Axes:
 def _label(coordinate: xr.DataArray) -> str:
     units = coordinate.attrs.get("units", "1")
     symbol = {"time": "time", "t_w": "waiting time t_w", "t": "t"}.get(str(coordinate.name), str(coordinate.name))
-    return symbol if units == "1" else f"{symbol} ({units}s)"
+    if units == "1":
+        return symbol
+    return f"{symbol} ({units if ' ' in units else f'{units}s'})"  # "step in sgd, 1 in langevin" is not a word
 
 
 def _norm(times: Sequence[float]) -> Normalize:

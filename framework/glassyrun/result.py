@@ -35,7 +35,7 @@ def assemble(directory: Path) -> xr.Dataset:
                 index = tuple(tensors[f"index/{name}"].numpy().T)
                 # the grid leads here; `_dims` puts it behind the replica afterwards
                 array[(sample, *index)] = tensors[f"value/{name}"].numpy()
-    coords = {name: (name, axis["values"], _labels(axis)) for name, axis in manifest.axes.items()}
+    coords = {name: (axis.get("along", name), axis["values"], _labels(axis)) for name, axis in manifest.axes.items()}
     variables: dict[str, xr.DataArray] = {}
     for name, about in manifest.variables.items():
         dims = ["sample", *about["grid"], *about["dims"]]
@@ -86,4 +86,4 @@ def _own(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labels(axis: dict[str, Any]) -> dict[str, str]:
-    return {key: text for key, text in axis.items() if key != "values"}
+    return {key: text for key, text in axis.items() if key not in ("values", "along")}

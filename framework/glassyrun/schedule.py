@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from glassyrun.clock import Clock
 from glassyrun.errors import Refusal
+from glassyrun.protocol import ROUNDING, clock_of
 from glassyrun.spec.model import MOST_EVENTS, GridSpec, LinearGrid, LogGrid, Spec
 
 DIGITS = 12
@@ -29,43 +32,65 @@ class Event:
 
 @attrs.frozen
 class Schedule:
-    """All grids in steps; the times really measured are steps × dt."""
+    """All grids in steps, and the clock that gives their times."""
 
-    dt: float
+    clock: Clock
     horizon: int
     time: tuple[int, ...]
     t_w: tuple[int, ...]
     t: tuple[int, ...]
+    """Lags, in units of the shortest time step."""
 
     @classmethod
     def of(cls, spec: Spec) -> Schedule:
         """The schedule of a spec.
 
         Raises:
-            Refusal: if a grid is impossible.
+            Refusal: if a grid or a stage is impossible.
         """
-        dt, options = spec.dynamics.time_step, spec.schedule
-        horizon = round(options.horizon / dt)
-        if horizon < 1:
-            raise Refusal(
-                f"schedule.horizon: found {options.horizon}, which is less than one time step of {dt}; raise it to {dt} or more"
-            )
-        time = _grid("time", options.time, dt, horizon, horizon)
+        options = spec.schedule
+        clock, horizon = clock_of(spec.stages, options.horizon)
+        end = clock.time(horizon)
+        first = clock.stretches[0].dt
+        time = _grid("time", options.time, first, end, end, clock.step)
         if not isinstance(options.time, list) and options.time.to is None:
             time = tuple(sorted({*time, horizon}))  # where it ends is what one looks at first
-        t_w = _grid("t_w", options.t_w, dt, horizon, horizon // 2)
-        t = _grid("t", options.t, dt, horizon, horizon)
+        half = _last_before(clock, end / 2)
+        t_w = _grid("t_w", options.t_w, first, end, half, clock.step)
+        t = _grid("t", options.t, clock.shortest, end, end, lambda lag: round(lag / clock.shortest))
         if len(t_w) * len(t) > MOST_EVENTS:
             raise Refusal(
                 f"schedule: {len(t_w)} waiting times by {len(t)} lags are {len(t_w) * len(t)} pairs, "
                 f"more than the limit of {MOST_EVENTS}; take coarser grids"
             )
-        return cls(dt, horizon, time, t_w, t)
+        return cls(clock, horizon, time, t_w, t)
 
     def coordinate(self, grid: str) -> NDArray[np.float64]:
         """The times of a grid as they are really measured, rounded to 12 digits."""
         steps: tuple[int, ...] = getattr(self, grid)
-        return np.array([float(f"{step * self.dt:.{DIGITS}g}") for step in steps])
+        times = [step * self.clock.shortest if grid == "t" else self.clock.time(step) for step in steps]
+        return np.array([rounded(time) for time in times])
+
+    def axes(self, unit: str) -> dict[str, dict[str, Any]]:
+        """Coordinates along the grids: times, and beside them steps and the time along the gradient flow.
+
+        Those of lags are left out where a step is not the same in all stages.
+        """
+        clock = self.clock
+        axes: dict[str, dict[str, Any]] = {}
+        for grid, name in (("time", "time"), ("t_w", "waiting time"), ("t", "time since t_w")):
+            lag, steps = grid == "t", getattr(self, grid)
+            axes[grid] = {"values": self.coordinate(grid).tolist(), "long_name": name, "units": unit}
+            if not lag or clock.even:
+                axes[f"{grid}_step"] = {"values": list(steps), "along": grid, "long_name": f"{name} in steps", "units": "step"}
+            if not lag or (clock.even and clock.flows_evenly):
+                axes[f"{grid}_flow"] = {
+                    "values": [rounded(clock.flow(step)) for step in steps],
+                    "along": grid,
+                    "long_name": f"{name} along the gradient flow",
+                    "units": "1",
+                }
+        return axes
 
     def points(self) -> dict[str, int]:
         """Readings that each grid of an Observable asks for, at most."""
@@ -77,29 +102,48 @@ class Schedule:
         waiting = {step: index for index, step in enumerate(self.t_w)}
         pairs: dict[int, list[tuple[int, int]]] = {}
         for i, since in enumerate(self.t_w):
-            for j, lag in enumerate(self.t):
-                if since + lag <= self.horizon:
-                    pairs.setdefault(since + lag, []).append((i, j))
+            for j, step in self._later(since):
+                pairs.setdefault(step, []).append((i, j))
         steps = sorted({*time, *waiting, *pairs})
         return [Event(step, time.get(step), waiting.get(step), tuple(pairs.get(step, ()))) for step in steps]
 
     def last_use(self) -> list[int]:
         """For each waiting time, the last step at which its reference is read."""
-        return [since + max((lag for lag in self.t if since + lag <= self.horizon), default=0) for since in self.t_w]
+        return [max((step for _, step in self._later(since)), default=since) for since in self.t_w]
+
+    def _later(self, since: int) -> list[tuple[int, int]]:
+        """Index of the lag and step of t_w + t, wherever that is a step of the run."""
+        if self.clock.even:
+            return [(j, since + lag) for j, lag in enumerate(self.t) if since + lag <= self.horizon]
+        times = self.clock.time(since) + np.array(self.t) * self.clock.shortest
+        steps, falls = self.clock.steps(times)
+        there = np.flatnonzero(falls & (steps <= self.horizon))
+        return list(zip(there.tolist(), steps[there].tolist(), strict=True))
 
 
-def _grid(name: str, grid: GridSpec, dt: float, horizon: int, furthest: int) -> tuple[int, ...]:
-    """Steps of one grid: requested times to the nearest step, sorted, each once."""
-    end = furthest * dt if not isinstance(grid, list) and grid.to is None else None
-    times = grid if isinstance(grid, list) else _points(grid, dt, end)
+def rounded(time: float) -> float:
+    """A time as a coordinate."""
+    return float(f"{time:.{DIGITS}g}")
+
+
+def _last_before(clock: Clock, time: float) -> float:
+    """The time of the last step that is not later."""
+    step = clock.step(time)
+    return clock.time(step if clock.time(step) <= time * (1 + ROUNDING) else step - 1)
+
+
+def _grid(
+    name: str, grid: GridSpec, first: float, end: float, furthest: float, to_step: Callable[[float], int]
+) -> tuple[int, ...]:
+    """Steps of one grid: requested times to the nearest step, sorted, each once; by default they go as far as `furthest`."""
+    times = grid if isinstance(grid, list) else _points(grid, first, furthest if grid.to is None else None)
     if not isinstance(grid, list) and grid.to is not None and grid.from_ > grid.to:
         raise Refusal(f"schedule.{name}: found from = {grid.from_} after to = {grid.to}; from must be the smaller one")
-    if times and max(times) > horizon * dt * (1 + 1e-9) and round(max(times) / dt) > horizon:
+    if times and max(times) > end * (1 + ROUNDING) and to_step(max(times)) > to_step(end):
         raise Refusal(
-            f"schedule.{name}: found the time {max(times)} beyond the horizon {horizon * dt:.12g}; "
-            "lower it or raise schedule.horizon"
+            f"schedule.{name}: found the time {max(times)} beyond the horizon {end:.12g}; lower it or raise schedule.horizon"
         )
-    steps = tuple(sorted({round(time / dt) for time in times}))
+    steps = tuple(sorted({to_step(time) for time in times}))
     if not steps:
         raise Refusal(f"schedule.{name}: the grid has no point; its end must not lie before its beginning")
     return steps

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TypeVar
 
 import attrs
 import torch
 
+from glassyrun.dynamics import Dynamics
 from glassyrun.errors import Diverged, PluginError, Refusal, Stopped
 from glassyrun.experiment import Experiment
 from glassyrun.guard import plugin_code
@@ -43,12 +45,15 @@ class Trajectory:
 
     experiment: Experiment
     sample: int
+    stages: tuple[Dynamics, ...]
     now: Snapshot
     observables: dict[str, Observable]
     watch: Watch
     recorder: Recorder
     events: list[Event]
     references: References
+    stage: int = 0
+    """Which of `stages` moves the State now."""
     next_event: int = 0
     committed: float = attrs.field(factory=time.monotonic)
     pace: int = 1
@@ -58,18 +63,16 @@ class Trajectory:
         """Builds the sample, and takes up where the store left off."""
         setting, store = experiment.setting, experiment.store
         system = setting.system(sample)
-        dynamics, observables = setting.dynamics(system, sample), setting.observables(system, sample)
-        for label, observable in observables.items():
-            with plugin_code(f"observables.{label}"):
-                observable.suits((dynamics,))
-        state = setting.start(system, dynamics, sample)
-        descends = dynamics.descends and setting.spec.run.rising_energy == "stop"
+        stages = setting.stages(system, sample)
+        observables = setting.observables(system, sample, stages)
+        state = setting.start(system, stages[0], sample)
         trajectory = cls(
             experiment,
             sample,
-            Snapshot(system, dynamics, state),
+            stages,
+            Snapshot(system, stages[0], state, setting.clock),
             observables,
-            Watch.over(state.x, descends),
+            Watch.over(state.x, setting.watches(stages[0])),
             Recorder(observables, state.replicas, setting.schedule.points()),
             setting.schedule.events(),
             References(observables, setting.schedule.last_use()),
@@ -77,7 +80,7 @@ class Trajectory:
         for warning in setting.warnings(system) if sample == 0 else ():
             experiment.reporter.warn(warning)
         if store.manifest.untouched:
-            store.describe(setting.attributes(system, dynamics), setting.axes(), described_variables(observables))
+            store.describe(setting.attributes(system, stages), setting.axes(), described_variables(observables))
         if store.manifest.checkpoint is not None:
             trajectory.restore()
         return trajectory
@@ -109,21 +112,45 @@ class Trajectory:
             self.experiment.reporter.end()
 
     def advance_to(self, step: int) -> None:
-        """Chunks of steps; between two of them the host looks after things."""
+        """Chunks of steps, each within a stage; between two of them the host looks after things."""
         while self.state.step < step:
-            chunk, began = min(step - self.state.step, self.pace), time.monotonic()
+            boundary = next((begins for begins in self.now.clock.boundaries if begins > self.state.step), self.horizon)
+            chunk, began = min(step - self.state.step, boundary - self.state.step, self.pace), time.monotonic()
             self.advance(chunk)
-            self.now = Snapshot(self.now.system, self.now.dynamics, self.state)  # readings of an earlier step are no longer true
+            self.renew()
             self.follow()
             self.check()
+            if self.state.step == boundary < self.horizon:
+                self.enter_next()
             elapsed = time.monotonic() - began
             self.pace = max(1, min(2 * self.pace, int(chunk * PACE_SECONDS / max(elapsed, 1e-6))))
             if self.state.step < step:
                 self.look_after()
 
+    def renew(self) -> None:
+        """A new Snapshot: what was shared between readings of the old one is no longer true."""
+        self.now = Snapshot(self.now.system, self.stages[self.stage], self.state, self.now.clock)
+
+    def enter_next(self) -> None:
+        """Hands the State over to the next stage, and with it the references that lived by the last one."""
+        if self.watch.descends:
+            self.last_look()  # nothing else would look at the last step of a stage as that stage does
+        self.stage += 1
+        system, dynamics = self.now.system, self.stages[self.stage]
+        with self.advancing():
+            dynamics.enter(system, self.state)
+            for _, _, then in self.references.living():
+                if then.state.step == self.state.step:
+                    dynamics.enter(system, then.state)
+        self.watch.begin(self.experiment.setting.watches(dynamics))
+        self.renew()
+
+    def advancing(self) -> AbstractContextManager[None]:
+        return self.experiment.setting.advancing(self.stage)
+
     def advance(self, chunk: int) -> None:
         try:
-            with self.experiment.setting.advancing():
+            with self.advancing():
                 self.now.dynamics.advance(self.now.system, self.state, chunk, self.watch)
         except PluginError:
             self.keep()
@@ -139,24 +166,30 @@ class Trajectory:
         if verdict is None:
             return
         replica, step, energy = verdict
-        dt, shown = self.experiment.setting.schedule.dt, energy / self.now.system.energy_scale
+        shown = energy / self.now.system.energy_scale
         rose = math.isfinite(energy)
         where = f"sample {self.sample}, replica {replica}"
         if step == 0:
             message = f"the start of {where} has the energy {shown:.6g}; look at the system's options"
         else:
             happened = f"the energy {'rose to' if rose else 'became'} {shown:.6g}"
-            message = f"diverged in {where}, at step {step} (time {step * dt:.6g}): {happened}; make {self.now.dynamics.step_name} smaller"
+            when = f"step {step} (time {self.now.time_of(step):.6g})"
+            message = f"diverged in {where}, at {when}: {happened}; make {self.step_name} smaller"
             hints = ', set run.rising_energy = "accept" if a rise is what you want to see, or look whether the gradient is that of the energy'
             message += hints if rose else ""
         self.commit(failure=message)
         raise Diverged(message + "; what was measured before is kept, a changed spec needs --fresh or another directory")
 
+    @property
+    def step_name(self) -> str:
+        """The field that makes the steps of the present stage smaller."""
+        return self.experiment.setting.field(self.stages[self.stage].step_name, self.stage)
+
     def last_look(self) -> None:
-        """Shows the watch the state at the end, which no step has looked at: its energy where that must not rise, else x."""
+        """Shows the watch the state at the end of a stage, which no step has looked at: its energy where that must not rise, else x."""
         system, x = self.now.system, self.state.x
         sound = torch.where(torch.isfinite(x).all(1), 0.0, torch.nan).double()
-        with self.experiment.setting.advancing():
+        with self.advancing():
             # as a step would look at it: in evaluation mode the energy of a network with batch norm is another one
             energy = system.gradient(self.state).energy if self.watch.descends else 0.0
             self.watch.look(sound + energy, self.state.step)
@@ -263,7 +296,10 @@ class Trajectory:
                 "go on with the same, or begin anew with --fresh"
             )
         tensors = store.read(blob, device)
-        self.now = attrs.evolve(self.now, state=unpack(tensors, "state/", blob.about["step"]))
+        state = unpack(tensors, "state/", blob.about["step"])
+        self.stage = self.now.clock.stage(state.step)
+        self.now = Snapshot(self.now.system, self.stages[self.stage], state, self.now.clock)
+        self.watch.begin(self.experiment.setting.watches(self.now.dynamics))
         self.watch.restore(below(tensors, "watch/"))
         for label, observable in self.observables.items():
             observable.memory.clear()

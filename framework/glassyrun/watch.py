@@ -35,6 +35,11 @@ class Watch:
         unknown = torch.full((x.shape[0],), torch.inf, dtype=torch.float64, device=x.device)
         return cls(descends, first_bad, unknown, torch.zeros_like(unknown), torch.zeros_like(unknown), unknown)
 
+    def begin(self, descends: bool) -> None:
+        """Another dynamics takes over: what an energy may do is up to it, and what the last one saw is no measure."""
+        self.descends = descends
+        self.last, self.largest = torch.full_like(self.last, torch.inf), torch.zeros_like(self.largest)
+
     def look(self, energy: Float[Tensor, " replica"], step: int) -> None:
         """Takes note of the energy at the start of step `step`; no host synchronisation."""
         energy = self.shown = energy.double()

@@ -13,10 +13,16 @@ from glassyrun_dynamics.minibatch import MinibatchOptions, batch_provenance
 
 
 class Ramp(Options):
-    """The table `[dynamics.ramp]`: linear from `start` at time 0 to `dynamics.temperature` at `until`."""
+    """The table `[dynamics.ramp]`: linear from `start` at time 0 to `dynamics.temperature` at `until`.
+
+    Under a stage of `[[dynamics]]` the time of the ramp counts from the beginning of the stage.
+    """
 
     start: Annotated[float, described("temperature at time 0, in units of energy", ge=0)]
-    until: Annotated[float, described("time at which the final temperature is reached, in units of time", gt=0)]
+    until: Annotated[
+        float,
+        described("time at which the final temperature is reached, from the beginning of the stage, in units of time", gt=0),
+    ]
 
     def at(self, time: float, final: float) -> float:
         return self.start + (final - self.start) * min(1.0, time / self.until)
@@ -39,7 +45,8 @@ class LangevinOptions(MinibatchOptions):
         return self.dt
 
     def build(self, context: Context, system: System) -> Langevin:
-        return Langevin(self.dt, self.temperature, self.ramp, context.stream("noise"), self.batches(context, system))
+        stream, batches = context.stream("noise"), self.batches(context, system)
+        return Langevin(self.dt, self.temperature, self.ramp, stream, batches, context.begins)
 
 
 @attrs.define(slots=False)
@@ -55,6 +62,8 @@ class Langevin(Dynamics):
     ramp: Ramp | None
     noise: Stream
     batches: Batches | None = None
+    begins: int = 0
+    """The step at which the time of a ramp begins."""
 
     def __attrs_post_init__(self) -> None:
         self.streams: list[Stream] = []  # one a replica
@@ -63,7 +72,7 @@ class Langevin(Dynamics):
         self.provenance = batch_provenance(self.batches)
 
     def temperature_at(self, time: float) -> float:
-        """The temperature at a time, in units of energy."""
+        """The temperature at a time after the beginning of the stage, in units of energy."""
         return self.ramp.at(time, self.temperature) if self.ramp else self.temperature
 
     def draw(self, step: int, like: State) -> Draw:
@@ -73,7 +82,7 @@ class Langevin(Dynamics):
         if len(self.streams) != like.replicas:
             self.streams = [self.noise.child(replica) for replica in range(like.replicas)]
         normals = replica_normals(self.streams, 2 * like.x.shape[1], like.x, step)
-        variance = 2 * self.temperature_at((step + 0.5) * self.dt) * (0.5 * self.dt)
+        variance = 2 * self.temperature_at((step - self.begins + 0.5) * self.dt) * (0.5 * self.dt)
         return Draw(batch, normals.chunk(2, dim=1), torch.full((), variance, dtype=torch.float64, device=like.x.device))
 
     def update(self, system: System, state: State, draw: Draw) -> Evaluation:

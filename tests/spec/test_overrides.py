@@ -50,7 +50,7 @@ def test_a_change_of_kind_drops_what_the_file_says_of_the_old_one(
     spec = overridden("dynamics.kind=leap", "dynamics.length=2.0")
     assert (spec.dynamics.kind, spec.dynamics.length) == ("leap", 2.0)
     assert wrong(good, "dynamics.kind=leap", "dynamics.temperature=2.0") == [
-        "--set dynamics.temperature=2.0: unknown field, expected one of kind, dt, length"
+        "--set dynamics.temperature=2.0: unknown field, expected one of kind, until, dt, length"
     ]
     assert wrong(good.replace("temperature", "temprature"), "dynamics.kind=walk")[0].endswith(
         "unknown field; did you mean 'temperature'?"
@@ -86,7 +86,7 @@ def test_indices_beyond_the_array(good: str, wrong: Wrong) -> None:
         "--set observables.5.name=x: observables ends before that, expected an index up to 1, which adds one"
     ]
     assert wrong(text, "observables.first.name=x")[0].startswith(
-        "--set observables.first.name=x: observables is an array, expected"
+        "--set observables.first.name=x: observables is an array of length 1, expected the number of an item behind it"
     )
 
 

@@ -10,14 +10,11 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from glassyrun.errors import GlassyrunError
-from glassyrun.options import DynamicsOptions, ObservableOptions, SystemOptions
+from glassyrun.options import ObservableOptions, SystemOptions
+from glassyrun.protocol import ROUNDING
 from glassyrun.spec.model import MOST_EVENTS, MOST_POINTS, EnsembleOptions, LinearGrid, LogGrid, ScheduleOptions
 from glassyrun.spec.problems import Path
-
-MOST_STEPS = 10**13
-ROUNDING = 1e-9
-"""Relative excess over the horizon that is rounding, not meaning."""
+from glassyrun.spec.stages import check_stages
 
 Complain = Callable[..., Any]
 Grid = list[float] | LogGrid | LinearGrid
@@ -25,42 +22,18 @@ Grid = list[float] | LogGrid | LinearGrid
 
 def check(parts: Mapping[str, Any], complain: Complain) -> None:
     """Complains of what the readable tables say against each other."""
-    schedule, dynamics, system = parts.get("schedule"), parts.get("dynamics"), parts.get("system")
-    ensemble = parts.get("ensemble")
-    step = _time_step(dynamics, complain) if isinstance(dynamics, DynamicsOptions) else None
+    schedule, system, ensemble = parts.get("schedule"), parts.get("system"), parts.get("ensemble")
+    horizon = schedule.horizon if isinstance(schedule, ScheduleOptions) else None
+    step = check_stages(parts.get("dynamics"), horizon, complain)
     if isinstance(schedule, ScheduleOptions):
         for name in ("time", "t_w", "t"):
             _check_grid(getattr(schedule, name), schedule.horizon, ("schedule", name), complain)
         _check_events(schedule, step, complain)
-        if step is not None:
-            _check_steps(schedule.horizon, step, complain)
     if isinstance(system, SystemOptions) and isinstance(ensemble, EnsembleOptions):
         _check_samples(system, ensemble, complain)
     observables = parts.get("observables")
     if isinstance(observables, list):
         _check_labels(observables, complain)
-
-
-def _time_step(dynamics: DynamicsOptions, complain: Complain) -> float | None:
-    try:
-        return float(dynamics.time_step)
-    except GlassyrunError as error:
-        complain(("dynamics",), str(error))
-    except Exception as error:  # noqa: BLE001 -- a plugin's property
-        complain(("dynamics",), f"time_step of {type(dynamics).__name__} raised {type(error).__name__}: {error}")
-    return None
-
-
-def _check_steps(horizon: float, step: float, complain: Complain) -> None:
-    place: Path = ("schedule", "horizon")
-    if not (math.isfinite(step) and step > 0):
-        complain(("dynamics",), f"a step takes {step} units of time", "a finite time > 0")
-    elif horizon < step * (1 - ROUNDING):
-        complain(place, f"found {horizon:g}, which is shorter than one step of {step:g}", f"at least {step:g}")
-    elif horizon / step > MOST_STEPS:
-        complain(
-            place, f"found {horizon:g}, which takes {horizon / step:.3g} steps of {step:g}", f"at most {MOST_STEPS:.0e} steps"
-        )
 
 
 def _check_grid(grid: Grid, horizon: float, place: Path, complain: Complain) -> None:

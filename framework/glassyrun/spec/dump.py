@@ -48,7 +48,7 @@ def _plain(value: Any) -> Any:
 
 
 def diff_specs(a: Spec | Mapping[str, Any], b: Spec | Mapping[str, Any]) -> list[Difference]:
-    """The fields in which two specs differ; observables are told apart by their labels, whatever their order.
+    """The fields in which two specs differ; observables are told apart by their labels, whatever their order, stages by theirs.
 
     Either may be given as the tables of a dumped spec, which then need not be loadable any more.
     """
@@ -65,7 +65,8 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
             flat.update(_flat(value, f"{place}."))
         elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
             for index, item in enumerate(value):
-                flat.update(_flat(item, f"{place}.{item.get('name') or item.get('kind') or index}."))
+                label = item.get("name") or item.get("kind") if place == "observables" else None
+                flat.update(_flat(item, f"{place}.{label or index}."))
         else:
             flat[place] = value
     return flat

@@ -85,15 +85,29 @@ class RunOptions(Options):
     checkpoint_seconds: Annotated[float, Field(gt=0, description="time between two commits of what was measured, seconds")] = 60.0
 
 
+MOST_STAGES = 1000
+Stages = Annotated[list[SerializeAsAny[DynamicsOptions]], Field(min_length=1, max_length=MOST_STAGES)]
+
+
 class Spec(Options):
     """A whole experiment. The same spec and seed give the same bits on the same device and versions."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63, description="of all random numbers")] = 0
     system: Annotated[SerializeAsAny[SystemOptions], Field(description="what evolves")]
-    dynamics: Annotated[SerializeAsAny[DynamicsOptions], Field(description="how it evolves")]
+    dynamics: Annotated[
+        SerializeAsAny[DynamicsOptions] | Stages,
+        Field(
+            description="how it evolves: one table, or an array of stages one after another, each with the time `until` which it lasts"
+        ),
+    ]
     schedule: Annotated[ScheduleOptions, Field(description="how long, and when what is measured")]
     ensemble: Annotated[EnsembleOptions, Field(description="how many runs")] = EnsembleOptions()
     observables: Annotated[
         list[SerializeAsAny[ObservableOptions]], Field(description="what is measured; default: what the system names")
     ] = []
     run: Annotated[RunOptions, Field(description="where and how precisely")] = RunOptions()
+
+    @property
+    def stages(self) -> tuple[DynamicsOptions, ...]:
+        """The dynamics in the order of time; one where the spec has one table."""
+        return tuple(self.dynamics) if isinstance(self.dynamics, list) else (self.dynamics,)

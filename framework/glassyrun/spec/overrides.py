@@ -94,7 +94,7 @@ def _place(document: Document, parts: list[str], value: Any, origin: str) -> Non
     path: Path = ()
     new: Any = None
     for part, following in zip(parts, [*parts[1:], None], strict=True):
-        key = _key(container, part, path)
+        key = _key(container, part, following, path)
         path = (*path, key)
         old = _get(container, key)
         if following is None:
@@ -118,12 +118,15 @@ def _place(document: Document, parts: list[str], value: Any, origin: str) -> Non
         container = new
 
 
-def _key(container: Any, part: str, path: Path) -> str | int:
+def _key(container: Any, part: str, following: str | None, path: Path) -> str | int:
     if isinstance(container, dict):
         return part
     where = ".".join(map(str, path))
     if not part.isdecimal() or len(part) > 9:
-        raise LookupError(f"{where} is an array, expected a number between {where} and what is below it, such as {where}.0")
+        rest = part if following is None else f"{part}.{following}"
+        raise LookupError(
+            f"{where} is an array of length {len(container)}, expected the number of an item behind it, such as {where}.0.{rest}"
+        )
     if int(part) > len(container):
         raise LookupError(f"{where} ends before that, expected an index up to {len(container)}, which adds one")
     return int(part)
