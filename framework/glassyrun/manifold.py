@@ -77,11 +77,12 @@ class Sphere(Manifold):
 
     def diffuse(self, x: Vectors, noise: Vectors, variance: Float[Tensor, ""]) -> Vectors:
         tangent = self.project(x, noise)
-        squared = torch.linalg.vecdot(tangent, tangent).unsqueeze(1)
-        exponent = (torch.expm1(variance / self.radius**2) * squared.double()) * 0.5
-        cosine = torch.exp(-exponent).to(x.dtype)
-        sine = torch.sqrt(-torch.expm1(-2 * exponent)).to(x.dtype)
-        return self.retract(cosine * x + (sine * self.radius / squared.sqrt()) * tangent)
+        squared = torch.linalg.vecdot(tangent, tangent).double().unsqueeze(1)
+        exponent = squared * (torch.expm1(variance / self.radius**2) * -0.5)
+        along = torch.exp(exponent).to(x.dtype)
+        # sin θ · radius / |z|; the length of the result is right to rounding, and kept so by the retraction of whole steps
+        across = torch.sqrt(torch.expm1(2 * exponent) * -(self.radius**2) / squared).to(x.dtype)
+        return torch.addcmul(along * x, across, tangent)
 
     def drift(self, x: Vectors) -> Float[Tensor, " replica"]:
         squared = x.double().square().sum(1)

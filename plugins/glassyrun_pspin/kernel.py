@@ -79,8 +79,10 @@ def _total(parts: list[Array] | tuple[Array, ...]) -> Array:
 
 
 def _shares(work: Array, replicas: int) -> list[int]:
-    """Bounds of ranges of about equal work, one a thread."""
+    """Bounds of ranges of about equal work, one a thread; the thread that asks has begun before the others are awake."""
     done = work.cumsum()
     total = int(done[-1]) if len(done) else 0
     parts = max(1, min(torch.get_num_threads(), total * replicas // LEAST_WORK))
-    return [0, *(int(np.searchsorted(done, total * part / parts)) for part in range(1, parts)), len(work)]
+    ahead = min(LEAST_WORK / replicas, total / 4) if parts > 1 else 0
+    ends = (ahead + (total - ahead) * part / parts for part in range(1, parts))
+    return [0, *(int(np.searchsorted(done, end)) for end in ends), len(work)]
