@@ -7,13 +7,15 @@ from glassyrun_networks.data.cifar100 import Cifar100Options
 from glassyrun_networks.data.gaussian_mixture import GaussianMixtureOptions
 from glassyrun_networks.data.mnist import FashionMnistOptions, MnistOptions
 from glassyrun_networks.data.teacher_student import TeacherStudentOptions
+from glassyrun_networks.mlp import MlpOptions
 from glassyrun_networks.observables import ReadTestOptions, ReadTrainOptions, TimeToAccuracyOptions
 from glassyrun_networks.options import NetworkOptions as NetworkOptions
+from glassyrun_networks.resnet18 import ResNet18Options
 
 
 @hookimpl
 def glassyrun_systems():
-    return [CnnOptions]
+    return [CnnOptions, MlpOptions, ResNet18Options]
 
 
 @hookimpl

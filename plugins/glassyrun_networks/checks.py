@@ -1,4 +1,4 @@
-"""What a module must be to become a System, found out by looking at a few images."""
+"""What a module must be to become a System, found out by looking at a few examples."""
 
 from __future__ import annotations
 
@@ -6,33 +6,50 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from glassyrun import Refusal
+from glassyrun import DataError, LabelledData, Refusal
+from glassyrun_networks.forward import OneByOne, forward_of
+from glassyrun_networks.losses import Loss
 
 
-def refuse_misfit(module: nn.Module, images: Float[Tensor, "term ..."], classes: int) -> None:
-    """Raises a Refusal where `module` can't take `images`, or does not give one output a class.
+def refuse_labels(data: LabelledData) -> None:
+    """Raises a DataError where a label is none of 0 … classes − 1."""
+    for split, labels in (("training", data.train_y), ("test", data.test_y)):
+        if labels is None or not len(labels):
+            continue
+        least, most = int(labels.min()), int(labels.max())
+        if least < 0 or most >= data.classes:
+            found = least if least < 0 else most
+            raise DataError(
+                f"system.data: found the label {found} in the {split} set, but with {data.classes} classes labels are "
+                f"0 to {data.classes - 1}; mend the data set"
+            )
+
+
+def refuse_misfit(module: nn.Module, examples: Float[Tensor, "term ..."], loss: Loss, classes: int) -> None:
+    """Raises a Refusal where `module` can't take `examples`, or does not give the outputs that the loss asks for.
 
     The module is looked at in evaluation mode and comes back in it.
     """
-    shape = "×".join(str(side) for side in images.shape[1:])
+    shape, wanted = _shape(examples), loss.outputs(classes)
     try:
         with torch.no_grad():
-            outputs = module.eval()(images)
+            outputs = module.eval()(examples)
     except Exception as error:
         raise Refusal(
             f"the network does not fit the data: on inputs of {shape} it raised {type(error).__name__}: "
             f"{' '.join(str(error).split())}; change its layers or the data set"
         ) from error
     found = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__
-    if found != (len(images), classes):
+    if found != (len(examples), wanted):
+        each = f"one output for each of the {classes} classes" if wanted == classes else "one output, whose sign is the class"
         raise Refusal(
-            f"the network does not fit the data: {len(images)} inputs of {shape} gave outputs of shape {found}, but "
-            f"{(len(images), classes)} was expected, one output for each of the {classes} classes"
+            f"the network does not fit the data: {len(examples)} inputs of {shape} gave outputs of shape {found}, but "
+            f'{(len(examples), wanted)} was expected: with loss = "{loss.name}", {each}'
         )
 
 
-def refuse_chance(module: nn.Module, images: Float[Tensor, "term ..."]) -> None:
-    """Raises a Refusal where a look at `images` in training mode draws random numbers (Dropout and its like).
+def refuse_chance(module: nn.Module, examples: Float[Tensor, "term ..."]) -> None:
+    """Raises a Refusal where a look at `examples` in training mode draws random numbers (Dropout and its like).
 
     The gradient is a pure function of state and batch; a module that rolls dice has none. Call it inside `scope.seeded`.
     """
@@ -42,7 +59,7 @@ def refuse_chance(module: nn.Module, images: Float[Tensor, "term ..."]) -> None:
         if getattr(part, "p", 0) and "Drop" in type(part).__name__
     ]
     before = torch.default_generator.get_state()
-    _train_outputs(module, images)
+    _train_outputs(module, examples)
     if dice or not torch.equal(before, torch.default_generator.get_state()):
         found = f"has {dice[0]}" if dice else "draws random numbers when it is called"
         raise Refusal(
@@ -51,14 +68,50 @@ def refuse_chance(module: nn.Module, images: Float[Tensor, "term ..."]) -> None:
         )
 
 
-def mixes_examples(module: nn.Module, images: Float[Tensor, "term ..."]) -> bool:
-    """Whether the output for one image depends on which others are in its batch, as it does with batch norm."""
-    together = _train_outputs(module, images)
-    apart = _train_outputs(module, images[: len(images) // 2])
+def refuse_apart(module: nn.Module, examples: Float[Tensor, "term ..."]) -> None:
+    """Raises a Refusal where replicas of `module` looked at together are not what each is by itself.
+
+    Those of modules that branch on values can't be looked at together.
+    """
+    tensors = {name: value.detach().clone() for name, value in (*module.named_parameters(), *module.named_buffers())}
+    two = {name: torch.stack((value, 0.5 * value if value.is_floating_point() else value)) for name, value in tensors.items()}
+    inputs = examples.expand(2, *examples.shape)
+    module.train()
+    try:
+        with torch.no_grad():
+            alone = [OneByOne(module)({k: v[r : r + 1].clone() for k, v in two.items()}, inputs[:1])[0] for r in range(2)]
+            outputs, _ = forward_of(module, together=True)({name: value.clone() for name, value in two.items()}, inputs)
+        same = torch.allclose(outputs, torch.cat(alone), rtol=1e-3, atol=1e-4)
+    except Exception as error:
+        raise Refusal(
+            f"the network can't be looked at for several replicas together, it raised {type(error).__name__}: "
+            f"{' '.join(str(error).split())}; set together = False in its options"
+        ) from error
+    if not same:
+        raise Refusal(
+            "the network gives other outputs for several replicas together than for each by itself; set together = False in "
+            "its options"
+        )
+
+
+def mixes_examples(module: nn.Module, examples: Float[Tensor, "term ..."]) -> bool:
+    """Whether the output for one example depends on which others are in its batch, as it does with batch norm."""
+    together = _train_outputs(module, examples)
+    apart = _train_outputs(module, examples[: len(examples) // 2])
     return not torch.allclose(together[: len(apart)], apart, rtol=1e-3, atol=1e-5)
 
 
-def _train_outputs(module: nn.Module, images: Float[Tensor, "term ..."]) -> Float[Tensor, "term class"]:
-    with torch.no_grad():
-        outputs: Tensor = module.train()(images)
+def _train_outputs(module: nn.Module, examples: Float[Tensor, "term ..."]) -> Float[Tensor, "term output"]:
+    try:
+        with torch.no_grad():
+            outputs: Tensor = module.train()(examples)
+    except Exception as error:
+        raise Refusal(
+            f"the network does not fit the data: on {len(examples)} inputs of {_shape(examples)} it raised "
+            f"{type(error).__name__} in training mode: {' '.join(str(error).split())}; change its layers or the data set"
+        ) from error
     return outputs
+
+
+def _shape(examples: Float[Tensor, "term ..."]) -> str:
+    return "×".join(str(side) for side in examples.shape[1:])

@@ -39,11 +39,12 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, terms: Int[Tensor, " term"]) -> tuple[Float[Tensor, "term ..."], Int[Tensor, " term"]]:
-        """What a network sees of the given examples, images as [term, channel, height, width], and their labels."""
-        raw = self.stored.index_select(0, terms)
+    def take(self, terms: Int[Tensor, "*batch"]) -> tuple[Float[Tensor, "..."], Int[Tensor, "*batch"]]:
+        """What a network sees of the given examples, images as [*batch, channel, height, width], and their labels."""
+        flat = terms.reshape(-1)
+        raw = self.stored.index_select(0, flat)
         seen = raw.to(self.scale.dtype).mul_(self.scale).add_(self.shift)
-        return seen.view(-1, *self.shape).movedim(-1, 1), self.labels.index_select(0, terms)
+        return seen.view(*terms.shape, *self.shape).movedim(-1, terms.dim()), self.labels.index_select(0, flat).view(terms.shape)
 
     @property
     def nbytes(self) -> int:

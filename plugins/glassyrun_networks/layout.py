@@ -22,11 +22,13 @@ class Layout:
     names: tuple[str, ...]
     shapes: tuple[torch.Size, ...]
     sizes: tuple[int, ...]
+    factors: tuple[float, ...]
+    """What each parameter is multiplied by where the network uses it; 1 but in the neural tangent parametrisation."""
     blocks: Mapping[str, slice]
 
     @classmethod
-    def of(cls, module: nn.Module) -> Layout:
-        """The layout of `module`.
+    def of(cls, module: nn.Module, factors: Mapping[str, float] | None = None) -> Layout:
+        """The layout of `module`, with the factors of some of its parameters by name.
 
         Raises:
             Refusal: if a parameter is frozen, or there is none.
@@ -50,17 +52,20 @@ class Layout:
             end += parameter.numel()
             blocks[layer] = slice(begin, end)
         shapes = tuple(parameter.shape for parameter in parameters.values())
-        return cls(tuple(parameters), shapes, tuple(shape.numel() for shape in shapes), blocks)
+        scales = tuple((factors or {}).get(name, 1.0) for name in parameters)
+        return cls(tuple(parameters), shapes, tuple(shape.numel() for shape in shapes), scales, blocks)
 
     @property
     def dof(self) -> int:
         return sum(self.sizes)
 
-    def views(self, row: Float[Tensor, " dof"]) -> dict[str, Tensor]:
-        """The parameters as views of `row`, by name; a derivative by them is one by `row`."""
-        parts = row.split(self.sizes)
-        return {name: part.view(shape) for name, part, shape in zip(self.names, parts, self.shapes, strict=True)}
+    def views(self, x: Float[Tensor, "replica dof"]) -> dict[str, Float[Tensor, "replica ..."]]:
+        """The parameters of all replicas by name, as views of `x` where they have no factor; derivatives by them are by `x`."""
+        parts = zip(self.names, x.split(self.sizes, dim=1), self.shapes, self.factors, strict=True)
+        return {
+            name: part.view(-1, *shape) if factor == 1 else part.view(-1, *shape) * factor for name, part, shape, factor in parts
+        }
 
     def flat(self, module: nn.Module) -> Float[Tensor, " dof"]:
-        """The parameters of `module` as one vector."""
+        """The parameters of `module` as one vector, before any factor."""
         return torch.cat([parameter.detach().reshape(-1) for parameter in module.parameters()])

@@ -7,19 +7,22 @@ from typing import Literal
 
 import attrs
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from glassyrun import Context, Evaluation, LabelledData, Refusal, State, Stream, System
-from glassyrun_networks import checks
+from glassyrun_networks import checks, running
+from glassyrun_networks.forward import forward_of
+from glassyrun_networks.initial import Initial
 from glassyrun_networks.inputs import Inputs, example_shape
 from glassyrun_networks.layout import Layout
 from glassyrun_networks.losses import LOSSES
 from glassyrun_networks.scope import seeded
 
 PROBED = 4
-"""Images that a module is tried on when it is built."""
+"""Examples that a module is tried on when it is built."""
+PIECE = 1 << 16
+"""Degrees of freedom that are summed in float64 at a time."""
 
 Split = Literal["train", "test"]
 
@@ -33,7 +36,7 @@ class Reading:
 
 
 class Network(System):
-    """A `torch.nn.Module` and a labelled data set; energy L = mean loss over the training examples.
+    """A `torch.nn.Module` and a labelled data set; energy L = mean loss over the training examples + (λ/2)|x|².
 
     x[r] holds the parameters of replica r in torch's own order. The buffers of the module (batch-norm statistics) are the
     memory: `State.system[name]` of shape [replica, …]. All passes over many examples are cut into chunks of at most `chunk`,
@@ -44,55 +47,76 @@ class Network(System):
     whatever its size; otherwise it is cut as well.
     """
 
-    energy_name = "mean loss"
-
     def __init__(
         self,
         make: Callable[[tuple[int, ...], int], nn.Module],
         data: LabelledData,
         context: Context,
+        *,
         loss: str = "cross_entropy",
+        l2: float = 0.0,
+        initial: Initial = Initial(),  # noqa: B008 -- frozen
+        together: bool = False,
         chunk: int = 250,
     ) -> None:
         """
         Args:
-            make: gives a freshly initialised module for examples of a shape, (channel, height, width), and a number of
-                classes; called in a scope in which torch's global generator is seeded.
+            make: gives a freshly initialised module for examples of a shape, (channel, height, width) or (feature,), and a
+                number of outputs; called in a scope in which torch's global generator is seeded.
             data: what it learns from; laid on the device once.
             context: seed, device and type.
             loss: a name in `glassyrun_networks.losses.LOSSES`.
+            l2: λ of the penalty (λ/2)|x|², part of energy and gradient, not of the losses that `evaluate` gives.
+            initial: the law of the initial weights.
+            together: whether several replicas are looked at in one call, not one after another; the same numbers up to
+                rounding.
             chunk: most examples looked at together in a pass over many.
 
         Raises:
-            Refusal: if the module does not fit the data, is stochastic (Dropout), or has frozen parameters.
+            Refusal: if the module does not fit the data, is stochastic (Dropout), has frozen parameters, or has parameters
+                that the law of initial weights does not speak of.
+            DataError: if a label is out of range.
         """
-        self._make = lambda: make(example_shape(data), data.classes)
-        self._loss, self._chunk, self._dtype, self._device = LOSSES[loss], chunk, context.dtype, context.device
+        checks.refuse_labels(data)
+        shape, self._loss = example_shape(data), LOSSES[loss]
+        outputs = self._loss.outputs(data.classes)
+        self._make, self._law = lambda: make(shape, outputs), initial
+        self.energy_name = "mean loss + (λ/2)|x|²" if l2 else "mean loss"
+        self._l2, self._chunk, self._dtype, self._device = l2, chunk, context.dtype, context.device
         self._parts = {"train": Inputs.place(data.train_x, data.train_y, data, context.device, context.dtype)}
         if data.test_x is not None and data.test_y is not None:
             self._parts["test"] = Inputs.place(data.test_x, data.test_y, data, context.device, context.dtype)
-        self._module, self._mixes = self._examined(context, data)
-        self._layout = Layout.of(self._module)
-        self._module.to(context.device, context.dtype)
+        module, self._mixes = self._examined(context, data, together)
+        self._layout = Layout.of(module, initial.factors(module))
+        self._forward = forward_of(module.to("meta"), together)  # weights come from the State: none are kept here
         self.dof, self.blocks, self.terms = self._layout.dof, self._layout.blocks, len(self._parts["train"])
         self._order = self._drawn_order(context) if self._mixes else torch.arange(self.terms, device=self._device)
+        self._refuse_lone(self._chunks(self._order.unsqueeze(0)), "system.chunk", chunk)
         cut = "in an order drawn from the seed" if self._mixes else "in the order of the data set"
         self.provenance = {
             **data.provenance,
-            "network_loss": f"mean {loss}",
+            "network_loss": f"mean {loss}" + (f" + (λ/2)|x|², λ = {l2!r}" if l2 else ""),
             "network_chunk": f"passes over many examples look at no more than {chunk} together, {cut}",
+            "network_replicas": "looked at together" if together else "looked at one after another",
         }
         self.warnings = tuple(data.warnings)
 
-    def _examined(self, context: Context, data: LabelledData) -> tuple[nn.Module, bool]:
-        """A module that was tried on a few images, and whether it mixes examples. Its parameters are never used."""
+    def _examined(self, context: Context, data: LabelledData, together: bool) -> tuple[nn.Module, bool]:
+        """A module that was tried on a few examples, and whether it mixes them. Its parameters are never used."""
         with seeded(context.common_stream("skeleton")):
-            module = self._make()
+            module = self._fresh()
             some = Inputs.place(data.train_x[:PROBED], data.train_y[:PROBED], data, torch.device("cpu"), torch.float32)
-            images = some.take(torch.arange(len(some)))[0]
-            checks.refuse_misfit(module, images, data.classes)
-            checks.refuse_chance(module, images)
-            return module, checks.mixes_examples(module, images)
+            examples = some.take(torch.arange(len(some)))[0]
+            checks.refuse_misfit(module, examples, self._loss, data.classes)
+            checks.refuse_chance(module, examples)
+            if together:
+                checks.refuse_apart(module, examples)
+            return module, len(some) > 1 and checks.mixes_examples(module, examples)
+
+    def _fresh(self) -> nn.Module:
+        module = self._make()
+        self._law.draw(module)
+        return module
 
     def _drawn_order(self, context: Context) -> Int[Tensor, " term"]:
         order = context.common_stream("cut").numpy().permutation(self.terms)
@@ -113,18 +137,18 @@ class Network(System):
         return len(self._parts[split])
 
     def initial(self, streams: Sequence[Stream]) -> State:
-        rows: list[Tensor] = []
+        x = torch.empty(len(streams), self.dof, dtype=self._dtype, device=self._device)
         memories: list[dict[str, Tensor]] = []
-        for stream in streams:
+        for row, stream in zip(x, streams, strict=True):
             with seeded(stream):
-                module = self._make()
-            rows.append(self._layout.flat(module).to(self._device, self._dtype))
-            module.to(self._device, self._dtype)
-            memories.append(dict(module.named_buffers()))
-        return State(torch.stack(rows), system=_stacked(memories))
+                module = self._fresh()
+            row.copy_(self._layout.flat(module))
+            memories.append(dict(module.to(self._device, self._dtype).named_buffers()))
+        return State(x, system={name: torch.stack([memory[name] for memory in memories]) for name in memories[0]})
 
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
-        return self.evaluate(state, "train", terms).loss
+        loss = self.evaluate(state, "train", terms).loss
+        return loss + self._penalty(state.x) if self._l2 else loss
 
     @torch.no_grad()
     def evaluate(self, state: State, split: Split = "train", terms: Int[Tensor, " term"] | None = None) -> Reading:
@@ -140,76 +164,135 @@ class Network(System):
         if terms is None:
             terms = self._order if split == "train" else torch.arange(len(inputs), device=self._device)
         loss, right = torch.zeros(2, state.replicas, dtype=torch.float64, device=self._device)
-        replicas = [self._tensors(row, state, r) for r, row in enumerate(state.x)]
-        for chunk in self._chunks(terms):
+        chunks = self._chunks(terms.unsqueeze(0))
+        groups = [(group, self._tensors(state, state.x[group], group)) for group in self._groups(state, chunks)]
+        for chunk in chunks:
             seen, labels = inputs.take(chunk)
-            for r, tensors in enumerate(replicas):
-                outputs = functional_call(self._module, tensors, (seen,))
-                loss[r] += self._loss(outputs, labels).sum(dtype=torch.float64)
-                right[r] += (outputs.argmax(1) == labels).sum()
+            for group, tensors in groups:
+                outputs, _ = self._forward(tensors, seen)
+                own = labels.expand(len(outputs), -1)
+                loss[group] += self._loss.each(outputs, own).sum(1, dtype=torch.float64)
+                right[group] += self._loss.right(outputs, own).sum(1)
         return Reading(loss / len(terms), right / len(terms))
 
     def gradient(self, state: State, batch: Int[Tensor, "replica term"] | None = None) -> Evaluation:
-        self._set_mode(training=True)
-        looks = [self._look(state, r, self._cut(None if batch is None else batch[r])) for r in range(state.replicas)]
-        return Evaluation(
-            _stack([look.energy for look in looks]),
-            _stack([look.gradient for look in looks]),
-            _stacked([look.memory for look in looks]),
-        )
+        """See the base class.
 
-    def _look(self, state: State, r: int, chunks: Sequence[Int[Tensor, " _"]]) -> Evaluation:
-        """One look of replica `r` at the mean over `chunks`; no dimension `replica` in what comes out."""
-        if len(chunks) == 1:
-            return self._look_at(state, r, chunks[0])
-        total = sum(len(chunk) for chunk in chunks)
-        energy = state.x.new_zeros((), dtype=torch.float64)
-        gradient = torch.zeros_like(state.x[r])
-        memory: dict[str, Tensor] = {}
-        for chunk in chunks:
-            weight, look = len(chunk) / total, self._look_at(state, r, chunk)
-            energy += weight * look.energy
-            gradient.add_(look.gradient, alpha=weight)
-            # A count goes up by one a look, not by one a chunk; a running mean moves once, towards the mean over chunks.
-            for name, value in look.memory.items():
-                old = memory.get(name)
-                if not value.is_floating_point():
-                    memory[name] = value
-                else:
-                    memory[name] = weight * value if old is None else old.add_(value, alpha=weight)
+        Raises:
+            Refusal: if the examples of a batch are normalised together, and it has only one.
+        """
+        self._set_mode(training=True)
+        cut = self._cut(batch)
+        groups = self._groups(state, cut)
+        if len(cut) == len(groups) == 1:
+            look = self._look(state, groups[0], *self._parts["train"].take(cut[0]))
+        else:
+            look = self._mean_look(state, cut, groups)
+        if not self._l2:
+            return look
+        return Evaluation(look.energy + self._penalty(state.x), look.gradient.add_(state.x, alpha=self._l2), look.memory)
+
+    def _mean_look(self, state: State, cut: Sequence[Int[Tensor, "_ _"]], groups: Sequence[slice]) -> Evaluation:
+        """One look of all replicas at the mean over the parts of a cut."""
+        energy = torch.zeros(state.replicas, dtype=torch.float64, device=self._device)
+        gradient = torch.zeros_like(state.x)
+        memory = {name: torch.zeros_like(value) for name, value in state.system.items()}
+        for terms in cut:
+            weight = terms.shape[1] / sum(part.shape[1] for part in cut)
+            shared = self._parts["train"].take(terms) if len(terms) == 1 else None
+            for group in groups:
+                look = self._look(state, group, *(shared or self._parts["train"].take(terms[group])))
+                energy[group] += weight * look.energy
+                gradient[group].add_(look.gradient, alpha=weight)
+                _blend({name: value[group] for name, value in memory.items()}, look.memory, weight)
         return Evaluation(energy, gradient, memory)
 
-    def _look_at(self, state: State, r: int, terms: Int[Tensor, " term"]) -> Evaluation:
+    @torch.no_grad()
+    def recalibrated(self, state: State) -> State:
+        """The same x with running statistics recomputed over the training set, a mean over the fixed chunks.
+
+        Evaluation mode then speaks of these weights; the statistics that run along with a trajectory lag behind, most of all
+        early in a run. A State without running statistics is given back as it is.
+
+        Raises:
+            Refusal: if examples mix in a layer that keeps no running statistics of torch's own kind.
+        """
+        layers = running.keepers(self._forward.module)
+        if not layers:
+            if self._mixes:
+                raise Refusal(
+                    "the network normalises over a batch, but not by torch's batch norm with running statistics, so none can be "
+                    "recomputed: leave recalibrate out"
+                )
+            return state
+        self._set_mode(training=True)
+        fresh = {name: torch.zeros_like(state.system[name]) for name in running.statistics_of(layers)}
+        cut = self._chunks(self._order.unsqueeze(0))
+        with running.unsmoothed(layers):
+            for terms in cut:
+                seen, _ = self._parts["train"].take(terms)
+                for group in self._groups(state, cut):
+                    tensors = self._tensors(state, state.x[group], group, clone=True)
+                    _, memory = self._forward(tensors, seen)
+                    for name, value in fresh.items():
+                        value[group].add_(memory[name], alpha=terms.shape[1] / self.terms)
+        return State(state.x, state.step, {**state.system, **fresh}, state.dynamics)
+
+    def _look(self, state: State, group: slice, seen: Float[Tensor, "..."], labels: Int[Tensor, "#replica term"]) -> Evaluation:
+        """One look of some replicas at examples, the same for all or own ones of each; the memory is new."""
         with torch.enable_grad():
-            row = state.x[r].detach().requires_grad_()
-            tensors = self._tensors(row, state, r, clone=True)
-            seen, labels = self._parts["train"].take(terms)
-            loss = self._loss(functional_call(self._module, tensors, (seen,)), labels).mean()
-            (gradient,) = torch.autograd.grad(loss, row)
-        return Evaluation(loss.detach(), gradient, {name: tensors[name].detach() for name in state.system})
+            rows = state.x[group].detach().requires_grad_()
+            outputs, memory = self._forward(self._tensors(state, rows, group, clone=True), seen)
+            loss = self._loss.each(outputs, labels.expand(len(rows), -1)).mean(1)
+            # no loss depends on another replica's weights: the gradient of the sum holds that of each
+            (gradient,) = torch.autograd.grad(loss.sum(), rows)
+        return Evaluation(loss.detach().double(), gradient, {name: value.detach() for name, value in memory.items()})
 
-    def _tensors(self, row: Float[Tensor, " dof"], state: State, r: int, clone: bool = False) -> dict[str, Tensor]:
-        """Parameters and buffers of replica `r` by name, the buffers as copies where the module will write into them."""
-        memory = {name: value[r].clone() if clone else value[r] for name, value in state.system.items()}
-        return {**self._layout.views(row), **memory}
+    def _tensors(self, state: State, rows: Float[Tensor, "some dof"], group: slice, clone: bool = False) -> dict[str, Tensor]:
+        """Parameters and buffers of some replicas by name, the buffers as copies where the module will write into them."""
+        memory = {name: value[group].clone() if clone else value[group] for name, value in state.system.items()}
+        return {**self._layout.views(rows), **memory}
 
-    def _cut(self, batch: Int[Tensor, " term"] | None) -> Sequence[Int[Tensor, " _"]]:
+    def _penalty(self, x: Float[Tensor, "replica dof"]) -> Float[Tensor, " replica"]:
+        """(λ/2)|x|² in float64, in pieces: no copy of x in float64."""
+        return 0.5 * self._l2 * sum(piece.double().square().sum(1) for piece in x.split(PIECE, dim=1))
+
+    def _groups(self, state: State, cut: Sequence[Tensor]) -> list[slice]:
+        return list(self._forward.groups(state.replicas, cut[0].shape[1], self._chunk))
+
+    def _cut(self, batch: Int[Tensor, "replica term"] | None) -> Sequence[Int[Tensor, "_ _"]]:
+        """What is looked at, in parts that are looked at together; a part of one row is the same for all replicas."""
         if batch is None:
-            return self._chunks(self._order)
-        return (batch,) if self._mixes else self._chunks(batch)
+            return self._chunks(self._order.unsqueeze(0))
+        if not self._mixes:
+            return self._chunks(batch)
+        self._refuse_lone((batch,), "dynamics.batch_size", batch.shape[1])
+        return (batch,)
 
-    def _chunks(self, terms: Int[Tensor, " term"]) -> Sequence[Int[Tensor, " _"]]:
+    def _chunks(self, terms: Shaped[Tensor, "_ term"]) -> Sequence[Int[Tensor, "_ _"]]:
         """Nearly equal parts of at most `chunk` terms: a rest of one image would be no batch for batch norm."""
-        return (terms,) if len(terms) <= self._chunk else terms.tensor_split(-(-len(terms) // self._chunk))
+        count = terms.shape[1]
+        return (terms,) if count <= self._chunk else terms.tensor_split(-(-count // self._chunk), dim=1)
+
+    def _refuse_lone(self, cut: Sequence[Tensor], field: str, found: int) -> None:
+        if self._mixes and min(part.shape[1] for part in cut) < 2:
+            raise Refusal(
+                f"{field}: found {found}, which leaves a single example by itself, but the network normalises over the examples "
+                "that are looked at together (batch norm); make it larger, or take another norm"
+            )
 
     def _set_mode(self, training: bool) -> None:
-        if self._module.training is not training:
-            self._module.train(training)
+        if self._forward.module.training is not training:
+            self._forward.module.train(training)
 
 
-def _stack(rows: Sequence[Tensor]) -> Tensor:
-    return rows[0].unsqueeze(0) if len(rows) == 1 else torch.stack(tuple(rows))
+def _blend(memory: dict[str, Tensor], found: dict[str, Tensor], weight: float) -> None:
+    """Adds the share of one chunk to the memory after a look, in place.
 
-
-def _stacked(memories: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    return {name: _stack([memory[name] for memory in memories]) for name in memories[0]}
+    A count goes up by one a look, not by one a chunk; a running mean moves once, towards the mean over chunks.
+    """
+    for name, value in found.items():
+        if value.is_floating_point():
+            memory[name].add_(value, alpha=weight)
+        else:
+            memory[name].copy_(value)

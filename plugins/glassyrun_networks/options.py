@@ -29,24 +29,45 @@ class NetworkOptions(SystemOptions):
             kind: Literal["mine"] = "mine"
             width: Annotated[int, Field(ge=1, description="neurons of the hidden layer")] = 50
 
-            def module(self, shape, classes):
-                first, last = nn.Linear(math.prod(shape), self.width), nn.Linear(self.width, classes)
+            def module(self, shape, outputs):
+                first, last = nn.Linear(math.prod(shape), self.width), nn.Linear(self.width, outputs)
                 return nn.Sequential(nn.Flatten(), first, nn.Tanh(), last)
 
         @glassyrun.hookimpl
         def glassyrun_systems():
             return [Mine]
 
-    Everything else is inherited: gradient and energy, initialisation by torch's own rules from the run's seed, one block a
-    layer, batch norm's memory, test loss and accuracy. A module that rolls dice (Dropout) is refused.
+    Everything else is inherited: losses, L2, initial weights from the run's seed, gradient and energy, one block a layer,
+    batch norm's memory, test loss and accuracy. A module that rolls dice (Dropout) is refused.
     """
 
-    disordered: ClassVar[bool] = False
+    together: ClassVar[bool] = False
+    """Whether several replicas are looked at in one call (`torch.vmap`), not one after another; the same numbers up to rounding.
+
+    Small dense networks gain from it, convolutions lose.
+    """
 
     data: Annotated[AnyDataset, Field(description="the data set, a table with a kind of its own")]
-    loss: Annotated[Literal["cross_entropy"], Field(description="loss of one example; the energy is the mean over all")] = (
-        "cross_entropy"
-    )
+    loss: Annotated[
+        Literal["cross_entropy", "squared_error", "hinge", "squared_hinge"],
+        Field(
+            description="loss of one example; the energy is the mean over all. cross_entropy: in nats; squared_error: to the "
+            "one-hot label, averaged over the classes; hinge: max(0, 1 − y f) with y = ±1, and squared_hinge: its square; with two "
+            "classes a network has one output f under a hinge, with more each class stands against the rest, averaged over the classes"
+        ),
+    ] = "cross_entropy"
+    l2: Annotated[
+        float, Field(ge=0, description="λ of a penalty (λ/2)|x|² that is part of the energy, but not of train and test loss")
+    ] = 0.0
+    init: Annotated[
+        Literal["torch", "he", "uniform", "ntk"],
+        Field(
+            description="law of the initial weights. torch: the module's own; he: N(0, 2/fan_in), biases 0; uniform: weights and "
+            "biases in (−a, a), a = init_scale; ntk: weights and biases N(0, 1), and each weight is multiplied by 1/√fan_in where it is "
+            "used, which changes the dynamics as well. Norm layers begin with scale 1 and shift 0"
+        ),
+    ] = "torch"
+    init_scale: Annotated[float, Field(gt=0, description="what the initial weights and biases are multiplied by")] = 1.0
     chunk: Annotated[
         int,
         Field(
@@ -56,12 +77,17 @@ class NetworkOptions(SystemOptions):
         ),
     ] = 250
 
-    @abstractmethod
-    def module(self, shape: tuple[int, ...], classes: int) -> nn.Module:
-        """A freshly initialised module: inputs [term, *shape] → outputs [term, classes].
+    @property
+    def disordered(self) -> bool:
+        """Samples differ where the data set does."""
+        return self.data.disordered
 
-        `shape` is (channel, height, width) of an image, or (feature,) of a vector. Called once for each start, with torch's
-        global generator seeded.
+    @abstractmethod
+    def module(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        """A freshly initialised module: inputs [term, *shape] → outputs [term, outputs].
+
+        `shape` is (channel, height, width) of an image, or (feature,) of a vector; `outputs` is the number of classes, or 1
+        where the loss has two classes share an output. Called once for each start, with torch's global generator seeded.
 
         Raises:
             Refusal: if there is no such network for these inputs.
@@ -73,9 +99,19 @@ class NetworkOptions(SystemOptions):
             Refusal: if the module does not fit the data, is stochastic, or has frozen parameters.
             DataError: if the data set is absent, damaged or of the wrong shape.
         """
+        from glassyrun_networks.initial import Initial
         from glassyrun_networks.network import Network
 
-        return Network(self.module, self.data.load(context.child("data")), context, self.loss, self.chunk)
+        return Network(
+            self.module,
+            self.data.load(context.child("data")),
+            context,
+            loss=self.loss,
+            l2=self.l2,
+            initial=Initial(self.init, self.init_scale),
+            together=self.together,
+            chunk=self.chunk,
+        )
 
     def footprint(self, context: Context) -> Footprint:
         """Sizes, from the data set and a module that has no memory behind its weights."""
@@ -83,21 +119,26 @@ class NetworkOptions(SystemOptions):
 
         data = self.data.load(context.child("data"))
         dof, activations = self._sizes(context, data)
-        passes = f"a reading over all terms looks at {len(data.train_y)} examples, {self.chunk} at a time"
-        return Footprint(dof, len(data.train_y), held_bytes(data), activations, (passes,))
+        notes = [f"a reading over all terms looks at {len(data.train_y)} examples, {self.chunk} at a time"]
+        if self.together:
+            notes.append(
+                f"replicas are looked at together: each one beside the first takes up to {activations / 1e6:.3g} MB more"
+            )
+        return Footprint(dof, len(data.train_y), held_bytes(data), activations, tuple(notes))
 
     def _sizes(self, context: Context, data: LabelledData) -> tuple[int, int]:
-        """Degrees of freedom, and bytes that one look at a chunk takes."""
+        """Degrees of freedom, and bytes that one look of a replica at a chunk takes."""
         import torch
 
         from glassyrun_networks.footprint import activation_bytes
         from glassyrun_networks.inputs import example_shape
         from glassyrun_networks.layout import Layout
+        from glassyrun_networks.losses import LOSSES
         from glassyrun_networks.scope import seeded
 
         shape = example_shape(data)
         with seeded(context.common_stream("footprint")), torch.device("meta"):
-            module = self.module(shape, data.classes)
+            module = self.module(shape, LOSSES[self.loss].outputs(data.classes))
         dof = Layout.of(module).dof
         kept = activation_bytes(module, (min(self.chunk, len(data.train_y)), *shape))
         return dof, (kept // 4 + 2 * dof) * context.dtype.itemsize

@@ -124,7 +124,7 @@ def test_channels_as_toml_writes_them():
 
 
 def test_a_network_has_no_disorder_and_measures_the_test_set():
-    assert not CnnOptions.disordered
+    assert not CnnOptions(data=CIFAR).disordered
     assert "test" in CnnOptions(data=CIFAR).observables()
 
 

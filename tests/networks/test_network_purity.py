@@ -73,7 +73,7 @@ def test_the_same_stream_is_the_same_start():
 def test_the_start_is_torchs_own():
     network = tiny_cnn(torch.float32)
     x = network.initial(streams(1)).x[0]
-    first = x[network.blocks["0"]]
+    first = x[network.blocks["conv1"]]
     assert first.abs().max() <= 1 / 75**0.5
     assert first.std() == pytest.approx(1 / (3 * 75) ** 0.5, rel=0.1)
 

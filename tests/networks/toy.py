@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -11,8 +11,10 @@ from torch import nn
 
 from glassyrun import Context, DatasetOptions, LabelledData
 from glassyrun_networks.cnn import CnnOptions
+from glassyrun_networks.mlp import MlpOptions
 from glassyrun_networks.network import Network
 from glassyrun_networks.options import NetworkOptions
+from glassyrun_networks.resnet18 import ResNet18Options
 from tests.models import context
 
 
@@ -47,14 +49,38 @@ class ToyImages(DatasetOptions):
         )
 
 
+class ToyVectors(DatasetOptions):
+    """Vectors around one centre a class; the same ones at every call."""
+
+    kind: Literal["toy_vectors"] = "toy_vectors"
+    train: Annotated[int, Field(ge=1)] = 60
+    features: Annotated[int, Field(ge=1)] = 7
+    classes: Annotated[int, Field(ge=2)] = 3
+
+    def load(self, context: Context) -> LabelledData:
+        chance = np.random.Generator(np.random.Philox(8))
+        labels = np.arange(self.train + 20) % self.classes
+        centres = chance.normal(size=(self.classes, self.features))
+        x = torch.from_numpy(centres[labels] + chance.normal(size=(len(labels), self.features)))
+        y = torch.from_numpy(labels.astype(np.int64))
+        n = self.train
+        return LabelledData(x[:n], y[:n], x[n:], y[n:], classes=self.classes, unit=1.0, mean=(0.1,), std=(1.5,))
+
+
 class ModuleOptions(NetworkOptions):
     """Any module as a System: `like` names one of MODULES below."""
 
     kind: Literal["module"] = "module"
     like: str = "batch_norm"
 
-    def module(self, shape: tuple[int, ...], classes: int) -> nn.Module:
-        return MODULES[self.like](shape[0], classes)
+    def module(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
+        return MODULES[self.like](shape[0], outputs)
+
+
+class ModulesTogether(ModuleOptions):
+    """The same, replicas together by vmap."""
+
+    together: ClassVar[bool] = True
 
 
 class Counting(nn.Module):
@@ -73,6 +99,32 @@ class Counting(nn.Module):
             self.calls = self.calls + 1
             self.mean = 0.9 * self.mean + 0.1 * seen.mean(0).detach()
         return self.head(seen - self.mean) * self.scale
+
+
+class Branching(nn.Module):
+    """Asks for a value, which vmap can't answer for several replicas at once."""
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        outputs = self.head(images.mean((2, 3)))
+        return outputs if self.head.weight.sum() > 0 else 2 * outputs
+
+
+class Careless(nn.Module):
+    """Says that it takes several replicas, and takes the first one's weights for all."""
+
+    takes_replicas = True
+
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__()
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        weight = self.head.weight if self.head.weight.dim() == 2 else self.head.weight[0]
+        return images.mean((-1, -2)) @ weight.mT
 
 
 class FunctionalDropout(nn.Module):
@@ -105,6 +157,8 @@ def _frozen(width: int, classes: int) -> nn.Module:
 MODULES: dict[str, Any] = {
     "batch_norm": _batch_norm,
     "counting": Counting,
+    "branching": Branching,
+    "careless": Careless,
     "dropout": lambda width, classes: _pooled(nn.Linear(width, 5), nn.Dropout(0.1), nn.Linear(5, classes)),
     "dropout_off": lambda width, classes: _pooled(nn.Linear(width, 5), nn.Dropout(0.0), nn.Linear(5, classes)),
     "functional_dropout": FunctionalDropout,
@@ -121,9 +175,20 @@ def tiny_cnn(dtype: torch.dtype = torch.float64, seed: int = 1, data: ToyImages 
     return table.build(context("system", seed=seed, dtype=dtype))
 
 
-def any_module(like: str, dtype: torch.dtype = torch.float64, seed: int = 1, **options: Any) -> Network:
+def tiny_mlp(dtype: torch.dtype = torch.float64, seed: int = 1, data: DatasetOptions | None = None, **options: Any) -> Network:
+    """An mlp on made-up vectors, of 6 and 5 hidden neurons where nothing else is said."""
+    return MlpOptions(data=data or ToyVectors(), **{"widths": (6, 5), **options}).build(context("system", seed=seed, dtype=dtype))
+
+
+def tiny_resnet18(dtype: torch.dtype = torch.float64, data: DatasetOptions | None = None, **options: Any) -> Network:
+    """A resnet18, of its full 11 million weights, on a few small made-up images."""
+    return ResNet18Options(data=data or ToyImages(train=12, test=4), **options).build(context("system", dtype=dtype))
+
+
+def any_module(like: str, dtype: torch.dtype = torch.float64, seed: int = 1, together: bool = False, **options: Any) -> Network:
     """One of MODULES on made-up images."""
-    return ModuleOptions(data=ToyImages(), like=like, **options).build(context("system", seed=seed, dtype=dtype))
+    table = ModulesTogether if together else ModuleOptions
+    return table(data=ToyImages(), like=like, **options).build(context("system", seed=seed, dtype=dtype))
 
 
 def plain_module(network: Network, row: torch.Tensor) -> nn.Module:
@@ -134,7 +199,7 @@ def plain_module(network: Network, row: torch.Tensor) -> nn.Module:
 
 
 def normalised(data: LabelledData, part: str, dtype: torch.dtype) -> torch.Tensor:
-    """(x/255 − mean)/std, as one would write it down."""
+    """(x/unit − mean)/std, as one would write it down."""
     x = getattr(data, f"{part}_x").to(dtype) / data.unit
-    mean, std = (torch.tensor(v, dtype=dtype).view(-1, 1, 1) for v in (data.mean, data.std))
+    mean, std = (torch.tensor(v, dtype=dtype).view(-1, *[1] * (x.dim() - 2)) for v in (data.mean, data.std))
     return (x - mean) / std
