@@ -92,8 +92,7 @@ class PreparedOptions(DatasetOptions):
         told = f"{count} of {len(data.train_y)} training examples, classes equally often, {self._drawn()}"
         return attrs.evolve(
             data,
-            # with the channel last, as it lies in memory, so that a network on the CPU shares it
-            train_x=data.train_x.movedim(1, -1)[chosen].movedim(-1, 1),
+            train_x=data.train_x[chosen],
             train_y=data.train_y[chosen],
             provenance={**data.provenance, "data_subset": told},
         )
