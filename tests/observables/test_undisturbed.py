@@ -42,7 +42,7 @@ ON_A_SPHERE: list[dict[str, Any]] = [{"kind": "constraint"}]
 OF_NETWORKS: list[dict[str, Any]] = [
     {"kind": "test"},
     {"kind": "train", "terms": 20},
-    {"kind": "time_to_accuracy", "accuracy": 0.15, "split": "train"},
+    {"kind": "time_to_accuracy", "accuracy": 0.01, "split": "train"},
 ]
 RECALIBRATED: list[dict[str, Any]] = [
     {"kind": "test", "name": "test_recalibrated", "recalibrate": True},
