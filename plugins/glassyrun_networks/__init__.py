@@ -6,6 +6,7 @@ from glassyrun_networks.data.cifar10 import Cifar10Options
 from glassyrun_networks.data.cifar100 import Cifar100Options
 from glassyrun_networks.data.gaussian_mixture import GaussianMixtureOptions
 from glassyrun_networks.data.mnist import FashionMnistOptions, MnistOptions
+from glassyrun_networks.data.prepare import PreparedOptions as PreparedOptions
 from glassyrun_networks.data.teacher_student import TeacherStudentOptions
 from glassyrun_networks.mlp import MlpOptions
 from glassyrun_networks.observables import ReadTestOptions, ReadTrainOptions, TimeToAccuracyOptions
