@@ -62,6 +62,11 @@ class Snapshot:
         """The time at a step, such as `Reference.since`."""
         return self.clock.time(step)
 
+    @property
+    def recalibrated(self) -> State:
+        """`state` with memory that does not lag behind its x, recomputed once for all observables that ask for it."""
+        return self.once(_recalibrated)
+
     def once(self, reading: Callable[..., T], *arguments: Any) -> T:
         """`reading(self, *arguments)`, computed once however many observables ask for it."""
         key = (reading, *(id(argument) for argument in arguments))
@@ -75,6 +80,10 @@ class Snapshot:
     def forget(self, argument: Any) -> None:
         """Drops what was shared about `argument`: a pair that has been read is not asked for again."""
         self._shared = {key: kept for key, kept in self._shared.items() if not any(a is argument for a in kept[1])}
+
+
+def _recalibrated(now: Snapshot) -> State:
+    return now.system.recalibrated(now.state)
 
 
 def frozen_copy(now: Snapshot) -> State:

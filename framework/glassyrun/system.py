@@ -56,6 +56,13 @@ class System(ABC):
         Pure: the state is not touched; the Dynamics commits `Evaluation.memory`.
         """
 
+    def recalibrated(self, state: State) -> State:
+        """The same x with the memory that belongs to it, where memory lags behind (running statistics, recomputed).
+
+        Touches nothing; here the State itself, as of every System whose energy depends on x alone.
+        """
+        return state
+
 
 @attrs.define(slots=False)
 class Tilted(System):
@@ -79,6 +86,9 @@ class Tilted(System):
 
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
         return self.base.energy(state, terms) - (state.x * self.field).sum(1)
+
+    def recalibrated(self, state: State) -> State:
+        return self.base.recalibrated(state)
 
     def gradient(self, state: State, batch: Int[Tensor, "replica term"] | None = None) -> Evaluation:
         bare = self.base.gradient(state, batch)

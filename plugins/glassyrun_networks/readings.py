@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from glassyrun import Grid, Observable, Reference, Refusal, Snapshot, State, System, Tilted, Variable
+from glassyrun import Grid, Observable, Reference, Refusal, Snapshot, System, Tilted, Variable
 from glassyrun_networks.network import Network, Reading, Split
 
 
@@ -62,11 +62,7 @@ class Part:
 
 
 def _read(now: Snapshot, network: Network, split: Split, terms: Int[Tensor, " term"] | None, recalibrate: bool) -> Reading:
-    return network.evaluate(now.once(_recalibrated, network) if recalibrate else now.state, split, terms)
-
-
-def _recalibrated(now: Snapshot, network: Network) -> State:
-    return network.recalibrated(now.state)
+    return network.evaluate(now.recalibrated if recalibrate else now.state, split, terms)
 
 
 class SplitReading(Observable):

@@ -116,7 +116,7 @@ class GradientNoise(Observable):
             yield from (epoch.draw(k, replicas, device) for k in range(law.per_epoch))
         else:
             for k in range(self.count):
-                yield Batches(own.child(k), law.terms, law.size, law.sampling).draw(0, replicas, device)
+                yield Batches(own.child(k), law.terms, law.size, law.sampling, ahead=1).draw(0, replicas, device)
 
 
 def rest_of_law(law: Batches) -> float:

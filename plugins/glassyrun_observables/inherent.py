@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal
 
 import attrs
+from jaxtyping import Int
 from torch import Tensor
 
-from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, SubsetOptions, System, Variable, described
+from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, System, Variable, described
 from glassyrun_observables.displacement import mean_square
-from glassyrun_observables.energy import Subset, reported_energy
+from glassyrun_observables.energy import Look, ReadEnergyOptions
 
 
-class InherentOptions(SubsetOptions):
+class InherentOptions(ReadEnergyOptions):
     """Energy and distance after a short quench from x(t_w): the inherent structure below it (Stillinger and Weber 1982).
 
     `steps` of gradient descent x ← R(x − dt P∇H(x)), with R the retraction and P the tangent projection of a sphere, taken on
@@ -25,14 +26,14 @@ class InherentOptions(SubsetOptions):
     dt: Annotated[float, described("time per step of the quench, in units of Langevin time (a learning rate)", gt=0)]
 
     def build(self, context: Context, system: System) -> Inherent:
-        subset = self.subset(context, system)
+        look = self.look(context, system)
         quench = f"{self.steps} steps of gradient descent of {self.dt:.12g}"
-        about = {"quench": quench, **self.described_terms(subset, system)}
+        about = {"quench": quench, **self.about(look, system)}
         variables = {
             f"{self.label}_energy": Variable(f"{system.energy_name} after a quench", attributes=about),
             f"{self.label}_distance": Variable("mean-square displacement by a quench, per degree of freedom", attributes=about),
         }
-        return Inherent(self.label, subset, self.steps, self.dt, variables)
+        return Inherent(self.label, look, self.steps, self.dt, variables)
 
 
 @attrs.define(slots=False)
@@ -40,22 +41,22 @@ class Inherent(Observable):
     """H / energy_scale where the quench ends, and how far that is, [replica] each."""
 
     label: str
-    subset: Subset
+    look: Look
     steps: int
     dt: float
     variables: dict[str, Variable]
     grid: ClassVar[Grid] = "t_w"
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
-        end = quenched(now.system, now.state, self.steps, self.dt, self.subset)
+        end = quenched(now.system, now.state, self.steps, self.dt, self.look.subset)
         moved = mean_square(end.x, now.state.x)
         return {
-            f"{self.label}_energy": reported_energy(now.system, end, self.subset),
+            f"{self.label}_energy": self.look.at(now.system, end),
             f"{self.label}_distance": moved,
         }
 
 
-def quenched(system: System, start: State, steps: int, dt: float, subset: Subset) -> State:
+def quenched(system: System, start: State, steps: int, dt: float, subset: Int[Tensor, " term"] | None) -> State:
     """Where gradient descent from `start` ends, memory included; `start` is left alone."""
     batch = None if subset is None else subset.expand(start.replicas, -1)
     state = State(start.x, start.step, start.system)

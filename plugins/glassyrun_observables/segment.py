@@ -9,19 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, SubsetOptions, System, Variable, described
-from glassyrun_observables.energy import Subset, energy_now, reported_energy
+from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, System, Variable, described
+from glassyrun_observables.energy import Look, ReadEnergyOptions
 
 Times = Annotated[tuple[Annotated[float, described("a time", ge=0)], ...], described("times", min_length=1, strict=False)]
 
 
-class SegmentOptions(SubsetOptions):
+class SegmentOptions(ReadEnergyOptions):
     """Energy on the straight segment from x(t_w) to x(t_w+t), and its highest point above the larger end (barrier).
 
     E(s) of (1 − s) x(t_w) + s x(t_w+t), put back on the sphere where there is one (Goodfellow, Vinyals and Saxe, ICLR 2015);
     the barrier max_s E(s) − max(E(0), E(1)) is an upper bound of what any path must climb (Draxler et al., ICML 2018), and 0
-    where no point is above both ends. Running statistics of batch norm are interpolated along with x. Dear: each pair costs
-    `points` passes over the terms, so give `terms`, or the few `t_w` and `t` that are wanted.
+    where no point is above both ends. Running statistics of batch norm are interpolated along with x, or recomputed at each
+    point (`recalibrate`). Dear: each pair costs `points` passes over the terms, so give `terms`, or the few `t_w` and `t`
+    that are wanted, as the result's coordinates have them.
     """
 
     kind: Literal["segment"] = "segment"
@@ -30,8 +31,8 @@ class SegmentOptions(SubsetOptions):
     t: Annotated[Times | None, described("read only these lags of the grid, NaN elsewhere; default: all")] = None
 
     def build(self, context: Context, system: System) -> Segment:
-        subset = self.subset(context, system)
-        about = self.described_terms(subset, system)
+        look = self.look(context, system)
+        about = self.about(look, system)
         dim = "fraction" if self.name is None else f"{self.name}_fraction"
         fractions = np.linspace(0, 1, self.points).tolist()
         name = system.energy_name
@@ -39,7 +40,7 @@ class SegmentOptions(SubsetOptions):
             self.label: Variable(f"{name} on the segment since the waiting time", "1", ("replica", dim), {dim: fractions}, about),
             f"{self.label}_barrier": Variable(f"highest {name} on the segment above the larger end", attributes=about),
         }
-        return Segment(self.label, subset, fractions, (self.t_w, self.t), variables)
+        return Segment(self.label, look, fractions, (self.t_w, self.t), variables)
 
 
 class Segment(Observable):
@@ -50,25 +51,25 @@ class Segment(Observable):
     def __init__(
         self,
         label: str,
-        subset: Subset,
+        look: Look,
         fractions: list[float],
         only: tuple[tuple[float, ...] | None, tuple[float, ...] | None],
         variables: dict[str, Variable],
     ) -> None:
-        self.label, self.subset, self.fractions, self.variables = label, subset, fractions, variables
+        self.label, self.look, self.fractions, self.variables = label, look, fractions, variables
         self.only_t_w, self.only_t = only
 
     def remember(self, now: Snapshot) -> State:
-        """x, which all observables share, and beside it the System's memory, where it has one and the pair is read."""
+        """x, which all observables share, and beside it the System's memory, where that is read."""
         shared = super().remember(now)
-        if not now.state.system or not self._wanted_t_w(now, now.state.step):
+        if not now.state.system or self.look.recalibrate or not self._wanted_t_w(now, now.state.step):
             return shared
         return State(shared.x, shared.step, {name: value.clone() for name, value in now.state.system.items()})
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
         if self._wanted_t_w(now, then.since) and self._wanted_t(now, then.since):
-            energy = torch.stack([*self._before_the_end(now, then.state), now.once(energy_now, self.subset)], 1)
+            energy = torch.stack([*self._before_the_end(now, then.state), self.look.now(now)], 1)
         else:
             shape = (now.state.replicas, len(self.fractions))
             energy = torch.full(shape, torch.nan, dtype=torch.float64, device=now.state.x.device)
@@ -78,7 +79,7 @@ class Segment(Observable):
     def _before_the_end(self, now: Snapshot, then: State) -> Iterator[Tensor]:
         """The energy at all fractions but the last, [replica] each; one configuration at a time."""
         for fraction in self.fractions[:-1]:
-            yield reported_energy(now.system, between(now.system, then, now.state, fraction), self.subset)
+            yield self.look.at(now.system, between(now.system, then, now.state, fraction))
 
     def _wanted_t_w(self, now: Snapshot, since: int) -> bool:
         return self.only_t_w is None or any(now.clock.step(time) == since for time in self.only_t_w)

@@ -101,6 +101,20 @@ def test_running_statistics_go_along() -> None:
     assert all(torch.equal(state.system[name], before.system[name]) for name in before.system)
 
 
+def test_statistics_recomputed_at_each_point_need_no_memory() -> None:
+    network = any_module("batch_norm")
+    moves = dynamics("sgd", network, learning_rate=0.1, batch_size=10)
+    state = network.initial(streams(2))
+    observable = built(SegmentOptions(points=3, recalibrate=True), network)
+    then = Reference(0, observable.remember(Snapshot(network, moves, state)))
+    assert not then.state.system
+    moves.advance(network, state, 5)
+    energy = observable.read(Snapshot(network, moves, state), then)["segment"]
+    for k, x in enumerate((then.state.x, (then.state.x + state.x) / 2, state.x)):
+        expected = network.energy(network.recalibrated(State(x, 0, state.system)))
+        torch.testing.assert_close(energy[:, k], expected, rtol=1e-10, atol=0)
+
+
 def test_what_has_no_memory_shares_the_copy_of_x() -> None:
     system = QuadraticOptions(n=5).build(context("system"))
     now = Snapshot(system, dynamics("quench", system), State(normal(1, 2, 5)))

@@ -47,6 +47,9 @@ OF_NETWORKS: list[dict[str, Any]] = [
 RECALIBRATED: list[dict[str, Any]] = [
     {"kind": "test", "name": "test_recalibrated", "recalibrate": True},
     {"kind": "train", "name": "train_recalibrated", "recalibrate": True},
+    {"kind": "energy", "name": "energy_recalibrated", "recalibrate": True},
+    {"kind": "segment", "name": "segment_recalibrated", "points": 3, "recalibrate": True},
+    {"kind": "inherent", "name": "inherent_recalibrated", "steps": 2, "dt": 0.02, "recalibrate": True},
 ]
 PAIRS = [(system, moves) for system in ("quadratic", "pspin", "cnn") for moves in ("quench", "langevin", "sgd")]
 
@@ -105,8 +108,9 @@ def test_batch_norm_is_not_disturbed(moves: str, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("system", ["quadratic", "pspin", "cnn"])
 @pytest.mark.parametrize("gently", [True, False], ids=["stopped", "killed"])
 def test_interrupted_readings_are_those_of_one_go(system: str, gently: bool, tmp_path: Path) -> None:
-    """Every observable, commits at every look, interrupted at every third."""
-    spec = load(tables(system, "sgd", steps=5, observables=measured(system, "sgd"), run={"checkpoint_seconds": 1e-9}))
+    """Every observable (of a network those that others don't have), commits at every look, interrupted at every third."""
+    kinds = OF_NETWORKS + WITH_BATCHES if system == "cnn" else measured(system, "sgd")
+    spec = load(tables(system, "sgd", steps=5, observables=kinds, run={"checkpoint_seconds": 1e-9}))
     assert attempt(spec, tmp_path / "whole", Crash())
     rounds = 1
     while not attempt(spec, tmp_path / "parts", Crash(after=3, gently=gently)):
