@@ -11,11 +11,13 @@ from tests.engine.test_resume import attempt, bytes_of
 from tests.engine_tools import Crash, final_state, load, tables
 from tests.models import begin, context, dynamics
 from tests.networks.toy import any_module
+from tests.observables.tools import MLP
 
 import glassyrun_networks
 import glassyrun_observables
 from glassyrun import Reference, Snapshot
 from glassyrun.registry import Registry
+from glassyrun.spec.model import Spec
 
 ANYWHERE: list[dict[str, Any]] = [
     {"kind": "energy"},
@@ -51,13 +53,17 @@ RECALIBRATED: list[dict[str, Any]] = [
     {"kind": "segment", "name": "segment_recalibrated", "points": 3, "recalibrate": True},
     {"kind": "inherent", "name": "inherent_recalibrated", "steps": 2, "dt": 0.02, "recalibrate": True},
 ]
-PAIRS = [(system, moves) for system in ("quadratic", "pspin", "cnn") for moves in ("quench", "langevin", "sgd")]
+NETWORKS: dict[str, dict[str, Any]] = {"mlp": {"system": MLP}, "cnn": {}}
+PAIRS = [(system, moves) for system in ("quadratic", "pspin", "mlp") for moves in ("quench", "langevin", "sgd")]
 
 
-def measured(system: str, moves: str) -> list[dict[str, Any]]:
-    """All that a pairing can measure."""
-    own = {"pspin": ON_A_SPHERE, "cnn": OF_NETWORKS}.get(system, [])
-    return ANYWHERE + own + (WITH_BATCHES if moves == "sgd" else [])
+def all_tables(system: str, moves: str, steps: int, kinds: list[dict[str, Any]] | None = None, **changes: Any) -> dict[str, Any]:
+    """A spec that measures, at every step, `kinds` or all that a pairing can measure."""
+    own = ON_A_SPHERE if system == "pspin" else OF_NETWORKS if system in NETWORKS else []
+    everything = ANYWHERE + own + (WITH_BATCHES if moves == "sgd" else [])
+    known = "cnn" if system in NETWORKS else system
+    changes |= NETWORKS.get(system, {}) | {"observables": everything if kinds is None else kinds}
+    return tables(known, moves, steps=steps, **changes)
 
 
 def test_nothing_is_forgotten_here() -> None:
@@ -66,12 +72,11 @@ def test_nothing_is_forgotten_here() -> None:
     assert tested == {kind.model_fields["kind"].default for kind in options}
 
 
-@pytest.mark.parametrize(("system", "moves"), PAIRS)
+@pytest.mark.parametrize(("system", "moves"), [*PAIRS, ("cnn", "sgd")])
 def test_every_observable_at_every_step_or_never(system: str, moves: str, tmp_path: Path) -> None:
     steps = 3 if system == "cnn" else 6
-    everything = load(tables(system, moves, steps=steps, observables=measured(system, moves)))
-    nothing = load(tables(system, moves, steps=steps, observables=[{"kind": "energy"}]))
-    with_all, with_one = final_state(everything, tmp_path / "all"), final_state(nothing, tmp_path / "one")
+    with_all = final_state(load(all_tables(system, moves, steps)), tmp_path / "all")
+    with_one = final_state(load(all_tables(system, moves, steps, [{"kind": "energy"}])), tmp_path / "one")
     assert torch.equal(with_all.x, with_one.x)
     assert with_all.dynamics.keys() == with_one.dynamics.keys()
     assert all(torch.equal(with_all.dynamics[name], value) for name, value in with_one.dynamics.items())
@@ -105,16 +110,22 @@ def test_batch_norm_is_not_disturbed(moves: str, dtype: torch.dtype) -> None:
         assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-@pytest.mark.parametrize("system", ["quadratic", "pspin", "cnn"])
+@pytest.mark.parametrize("system", ["quadratic", "pspin", "mlp"])
 @pytest.mark.parametrize("gently", [True, False], ids=["stopped", "killed"])
 def test_interrupted_readings_are_those_of_one_go(system: str, gently: bool, tmp_path: Path) -> None:
-    """Every observable (of a network those that others don't have), commits at every look, interrupted at every third."""
-    kinds = OF_NETWORKS + WITH_BATCHES if system == "cnn" else measured(system, "sgd")
-    spec = load(tables(system, "sgd", steps=5, observables=kinds, run={"checkpoint_seconds": 1e-9}))
-    assert attempt(spec, tmp_path / "whole", Crash())
+    """Every observable, commits at every look, interrupted at every third."""
+    interrupted(load(all_tables(system, "sgd", 5, run={"checkpoint_seconds": 1e-9})), gently, tmp_path)
+
+
+def test_interrupted_without_anything_over_pairs(tmp_path: Path) -> None:
+    interrupted(load(all_tables("mlp", "sgd", 5, OF_NETWORKS, run={"checkpoint_seconds": 1e-9})), False, tmp_path)
+
+
+def interrupted(spec: Spec, gently: bool, place: Path) -> None:
+    assert attempt(spec, place / "whole", Crash())
     rounds = 1
-    while not attempt(spec, tmp_path / "parts", Crash(after=3, gently=gently)):
+    while not attempt(spec, place / "parts", Crash(after=3, gently=gently)):
         rounds += 1
         assert rounds < 30
     assert rounds > 2
-    assert bytes_of(tmp_path / "whole") == bytes_of(tmp_path / "parts")
+    assert bytes_of(place / "whole") == bytes_of(place / "parts")

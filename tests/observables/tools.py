@@ -25,6 +25,13 @@ from glassyrun import (
     replica_normals,
 )
 
+MLP: dict[str, Any] = {
+    "kind": "mlp",
+    "widths": [5],
+    "data": {"kind": "gaussian_mixture", "dimension": 6, "train": 40, "test": 100, "clusters": 3, "separation": 3.0},
+}
+"""A small network as a table of a spec."""
+
 
 @attrs.define(slots=False)
 class Parts(System):
