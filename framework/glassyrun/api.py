@@ -22,7 +22,9 @@ import xarray as xr
 
 from glassyrun import result
 from glassyrun.errors import Diverged, PluginError, Refusal, StorageError
-from glassyrun.experiment import Experiment, Setting, numerics
+from glassyrun.experiment import Experiment, Setting
+from glassyrun.machine import numerics
+from glassyrun.origin import Origin, moved_on, told
 from glassyrun.progress import Reporter, reporter
 from glassyrun.registry import Registry
 from glassyrun.spec.load import diff_specs, dump_spec, load_spec
@@ -87,10 +89,14 @@ def run(
     overrides: Overrides = (),
     plugins: Sequence[str | Path] = (),
     data: str | Path | None = None,
+    start_from: str | Path | None = None,
     fresh: bool = False,
     quiet: bool = False,
 ) -> xr.Dataset:
     """Runs a spec and gives back its dataset, loaded. `overrides` and `plugins` are those of `load`.
+
+    `start_from` is the directory of another run, in whose newest State this one begins (sample s in that of its sample s), or
+    `"DIR@T_W"` for the configurations that it kept at a waiting time.
 
     With a `directory` the run is kept there and goes on where it stopped; without one nothing is kept on disk, and what was
     measured before a divergence is the attribute `partial` of the exception.
@@ -104,11 +110,15 @@ def run(
         )
     resolved = spec if isinstance(spec, Spec) else load(spec, overrides, plugins=plugins)
     if directory is not None:
-        execute(resolved, Path(directory), data_root=Path(data) if data else None, fresh=fresh, quiet=quiet)
+        execute(
+            resolved, Path(directory), data_root=Path(data) if data else None, start_from=start_from, fresh=fresh, quiet=quiet
+        )
         return result.assemble(Path(directory))
     with tempfile.TemporaryDirectory(prefix="glassyrun-") as place:
         try:
-            execute(resolved, Path(place), data_root=Path(data) if data else None, quiet=quiet, listen=False)
+            execute(
+                resolved, Path(place), data_root=Path(data) if data else None, start_from=start_from, quiet=quiet, listen=False
+            )
         except Diverged as error:
             error.partial = result.assemble(Path(place))
             raise
@@ -116,17 +126,28 @@ def run(
 
 
 def execute(
-    spec: Spec, directory: Path, *, data_root: Path | None = None, fresh: bool = False, quiet: bool = False, listen: bool = True
+    spec: Spec,
+    directory: Path,
+    *,
+    data_root: Path | None = None,
+    start_from: str | Path | None = None,
+    fresh: bool = False,
+    quiet: bool = False,
+    listen: bool = True,
 ) -> Outcome:
     """Runs a spec in a run directory, from where it stopped; with `listen`, signals make it save and stop.
+
+    `start_from` names another run to begin from, `DIR` or `DIR@T_W`.
 
     Raises:
         GlassyrunError: one sentence on what is wrong; its `exit_code` tells the kind.
     """
-    setting = Setting.of(spec, data_root)
+    origin = None if start_from is None else Origin.read(start_from, spec.ensemble.samples, but=directory)
+    setting = Setting.of(spec, data_root, origin)
     store = Store.open(directory, dump_spec(spec), fresh=fresh)
     try:
         _check_same(store.manifest, spec, directory)
+        _check_origin(store.manifest, origin, reporter(quiet), directory)
         if store.manifest.complete:
             path = directory / "result.nc"
             _tell_of_the_past(store.manifest, setting, reporter(quiet))
@@ -196,6 +217,19 @@ def _check_same(manifest: Manifest, spec: Spec, directory: Path) -> None:
         raise Refusal(
             f"{directory}: holds a run of another spec: {changed}; choose another directory with -o DIR, or begin anew with --fresh"
         )
+
+
+def _check_origin(manifest: Manifest, origin: Origin | None, tell: Reporter, directory: Path) -> None:
+    """A run goes on from where it was begun, of which it has a copy; the other run may have gone on since."""
+    begun, now = manifest.attributes.get("started_from"), origin.attribute if origin else None
+    if manifest.untouched or begun == now:
+        return
+    if origin is None or begun is None or not moved_on(begun, origin.attribute):
+        raise Refusal(
+            f"{directory}: the run was begun from {told(begun)}, now from {told(now)}; give the same --from, choose another "
+            "directory with -o DIR, or begin anew with --fresh"
+        )
+    tell.warn(f"--from {origin.name}: that run has gone on since; this one was begun from {told(begun)} and stays with that")
 
 
 def _shown(value: object) -> str:

@@ -37,6 +37,14 @@ DataRoot = Annotated[
     Path | None,
     Parameter(name="--data", help="Directory of data sets, and where they are downloaded to; default: $GLASSYRUN_DATA."),
 ]
+StartFrom = Annotated[
+    str | None,
+    Parameter(
+        name="--from",
+        help="DIR: begin in the newest State of another run, its final one if it is finished. DIR@T_W: in the configurations that "
+        "it kept at the waiting time T_W.",
+    ),
+]
 RunDirectory = Annotated[Path, Parameter(help="Run directory.")]
 
 app = App(
@@ -62,6 +70,7 @@ def run(
     ] = None,
     plugin: Plugins = None,
     data: DataRoot = None,
+    from_: StartFrom = None,
     fresh: Annotated[bool, Parameter(negative="", help="Run again what was run before, from the start.")] = False,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
 ) -> None:
@@ -71,8 +80,8 @@ def run(
     experiment = _load(spec, set_, plugin)
     from glassyrun import api
 
-    directory = output or RUNS / run_name(spec, set_ or ())
-    outcome = api.execute(experiment, directory, data_root=data, fresh=fresh, quiet=quiet)
+    directory = output or RUNS / run_name(spec, set_ or (), from_)
+    outcome = api.execute(experiment, directory, data_root=data, start_from=from_, fresh=fresh, quiet=quiet)
     if not quiet:
         state = "was finished before (--fresh runs it again)" if outcome.already_done else "written"
         print(f"{outcome.result} {state}")

@@ -5,15 +5,13 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
-import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import attrs
-import psutil
 import torch
 
 from glassyrun.clock import Clock
@@ -21,16 +19,20 @@ from glassyrun.context import Context
 from glassyrun.dynamics import Dynamics
 from glassyrun.errors import PluginError, Refusal, StorageError
 from glassyrun.guard import check_dynamics, check_observables, check_start, check_system, plugin_code
+from glassyrun.machine import available, device_of, processor
+from glassyrun.machine import numerics as numerics
 from glassyrun.observable import Observable
 from glassyrun.options import Footprint
+from glassyrun.origin import Origin, state_digest, taken_over
 from glassyrun.progress import Reporter
 from glassyrun.protocol import named, time_unit, told
+from glassyrun.references import pack, unpack
 from glassyrun.registry import digests_for
 from glassyrun.schedule import Schedule
 from glassyrun.spec.load import dump_spec
 from glassyrun.spec.model import Spec
 from glassyrun.state import State
-from glassyrun.store import Store
+from glassyrun.store import Contents, Store
 from glassyrun.system import System
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -45,9 +47,11 @@ class Setting:
     schedule: Schedule
     device: torch.device
     data_root: Path | None = None
+    origin: Origin | None = None
+    """Another run to begin from; never named in a spec."""
 
     @classmethod
-    def of(cls, spec: Spec, data_root: Path | None = None) -> Setting:
+    def of(cls, spec: Spec, data_root: Path | None = None, origin: Origin | None = None) -> Setting:
         """Resolves the device and the grids.
 
         Raises:
@@ -57,7 +61,7 @@ class Setting:
             raise StorageError(
                 f"--data {data_root}: there is no such folder; make it, or leave the option out for the default one"
             )
-        return cls(spec, Schedule.of(spec), _device(spec.run.device), data_root)
+        return cls(spec, Schedule.of(spec), device_of(spec.run.device), data_root, origin)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -123,20 +127,23 @@ class Setting:
             "this energy become unstable: the numbers will not be those of the dynamics in continuous time"
             for stage, step in long
         ]
-        return [*system.warnings, *unstable]
+        return [*system.warnings, *unstable, *(self.origin.warnings(self.spec) if self.origin else ())]
 
     def system(self, sample: int) -> System:
         with plugin_code(self._system):
             return check_system(self._system, self.spec.system.build(self.context("system", sample)))
 
-    def dynamics(self, system: System, sample: int, stage: int = 0) -> Dynamics:
+    def dynamics(self, system: System, sample: int, stage: int = 0, begun: State | None = None) -> Dynamics:
         """The dynamics of one stage. All stages are built for one owner: steps are counted through, so no number is drawn twice.
+
+        What begins from another run's State has numbers of its own too: that run's chance is in the State already.
 
         Raises:
             Refusal: if the pairing has no meaning.
         """
         options, place = self.spec.stages[stage], self._dynamics(stage)
-        context = self.context("dynamics", sample, self.clock.stretches[stage].begins)
+        owner = "dynamics" if begun is None else f"dynamics/from {state_digest(begun)}"
+        context = self.context(owner, sample, self.clock.stretches[stage].begins)
         with plugin_code(place):
             try:
                 built = options.build(context, system)
@@ -144,9 +151,9 @@ class Setting:
                 raise Refusal(self.field(str(error), stage)) from error
             return check_dynamics(place, built, options)
 
-    def stages(self, system: System, sample: int) -> tuple[Dynamics, ...]:
-        """The dynamics of all stages, in the order of time."""
-        return tuple(self.dynamics(system, sample, stage) for stage in range(len(self.spec.stages)))
+    def stages(self, system: System, sample: int, begun: State | None = None) -> tuple[Dynamics, ...]:
+        """The dynamics of all stages, in the order of time; `begun` is the State of another run that they begin from."""
+        return tuple(self.dynamics(system, sample, stage, begun) for stage in range(len(self.spec.stages)))
 
     def observables(self, system: System, sample: int, stages: Sequence[Dynamics]) -> dict[str, Observable]:
         """The observables by label.
@@ -168,15 +175,17 @@ class Setting:
         """Whether a rise of the energy under this dynamics stops the run."""
         return dynamics.descends and self.spec.run.rising_energy == "stop"
 
-    def start(self, system: System, dynamics: Dynamics, sample: int) -> State:
-        """The State at time 0: own starts or a shared one."""
+    def start(self, system: System, dynamics: Dynamics, sample: int, begun: State | None = None) -> State:
+        """The State at time 0: own starts, a shared one, or another run's State."""
         stream, ensemble = self.context("start", sample).stream("replica"), self.spec.ensemble
         streams = [stream.child(r if ensemble.start == "own" else 0) for r in range(ensemble.replicas)]
         like = torch.empty(0, dtype=self.dtype, device=self.device)
         with plugin_code(self._system):
             state = check_start(self._system, system, system.initial(streams), ensemble.replicas, like)
+            if begun is not None:
+                state = taken_over(system, state, begun)
         with plugin_code(self._dynamics(0)):
-            dynamics.start(system, state)
+            dynamics.enter(system, state)
         return state
 
     def advancing(self, stage: int = 0) -> AbstractContextManager[None]:
@@ -189,7 +198,7 @@ class Setting:
         for package in RECORDED:
             with contextlib.suppress(importlib.metadata.PackageNotFoundError):
                 versions[package] = importlib.metadata.version(package)
-        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else _processor()
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else processor()
         return {
             "device": name,
             "threads": str(self.spec.run.threads or torch.get_num_threads()),
@@ -220,6 +229,7 @@ class Setting:
             **self.promise(),
             **{f"system_{name}": text for name, text in system.provenance.items()},
             **provenance,
+            **({"started_from": self.origin.attribute} if self.origin else {}),
             **({"warnings": "\n".join(warnings)} if (warnings := self.warnings(system)) else {}),
         }
 
@@ -243,56 +253,18 @@ class Experiment:
     stop_requested: Mapping[str, str] = attrs.field(factory=dict)
     """Holds the reason, under `reason`, as soon as the run should stop."""
 
+    def begun(self, sample: int) -> State | None:
+        """The State of another run that a sample begins from; the run keeps its own copy, since the other may go on or away."""
+        manifest, origin = self.store.manifest, self.setting.origin
+        if manifest.untouched:
+            return None if origin is None else origin.states[sample]
+        blob = next((blob for blob in manifest.starts if blob.about["sample"] == sample), None)
+        return None if blob is None else unpack(self.store.read(blob), "", 0)
 
-@contextlib.contextmanager
-def numerics(spec: Spec, threads: int | None = None) -> Iterator[None]:
-    """Threads and deterministic kernels for the time of a run; what was set before is restored.
-
-    `threads` stand in where the spec names none.
-    """
-    threads = spec.run.threads or threads
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
-    kernels: Any = torch.utils.deterministic  # its attribute is set through a module class that checkers can't see
-    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    warn_only, tf32 = torch.is_deterministic_algorithms_warn_only_enabled(), torch.backends.cudnn.allow_tf32
-    benchmark, fill = torch.backends.cudnn.benchmark, kernels.fill_uninitialized_memory
-    try:
-        if threads:
-            torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
-        kernels.fill_uninitialized_memory = False  # only for finding bugs, and dear
-        torch.backends.cudnn.benchmark = False
-        torch.backends.cudnn.allow_tf32 = False  # else convolutions in "float32" have 10 bits of mantissa on a GPU
-        yield
-    finally:
-        torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
-        torch.backends.cudnn.allow_tf32 = tf32
-        kernels.fill_uninitialized_memory = fill
-        torch.backends.cudnn.benchmark = benchmark
-
-
-def _processor() -> str:
-    """The CPU as far as bits depend on it: model and vector instructions."""
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    return f"cpu {model}, {torch.backends.cpu.get_cpu_capability()}"
-
-
-def available(device: torch.device) -> int:
-    """Free memory in bytes."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise Refusal(f'run.device: found "{name}", but torch sees {count} GPUs here; take "cpu" or "auto"')
-    return device
+    def starts(self) -> list[Contents]:
+        """All States of another run that samples begin from, for the store."""
+        origin = self.setting.origin
+        return [(pack(state), {"sample": sample}) for sample, state in enumerate(origin.states if origin else ())]
 
 
 def _gigabytes(count: int) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from glassyrun.dynamics import Dynamics
-from glassyrun.experiment import Setting, available, numerics
+from glassyrun.experiment import Setting
 from glassyrun.guard import plugin_code
+from glassyrun.machine import available, numerics
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.options import DynamicsOptions, Footprint
 from glassyrun.spec.model import Spec

@@ -19,9 +19,11 @@ from torch import Tensor
 from glassyrun.errors import Locked, StorageError
 from glassyrun.files import read_checked, storage, sync_directory, write_whole
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""Formats of the manifest that this version reads; 1 has no final States."""
 FOLDERS = ("shards", "checkpoints")
-OURS = re.compile(r"\d{8}-(measured|remembered|state)\.safetensors")
+OURS = re.compile(r"\d{8}-(measured|remembered|state|start|final)\.safetensors")
 """Names that a run gives to its files of tensors."""
 Contents = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 """Tensors of a file, and what the manifest says about them."""
@@ -52,6 +54,10 @@ class Manifest:
     references: list[Blob] = attrs.field(factory=list)
     """What was remembered at waiting times of the sample that is under way."""
     checkpoint: Blob | None = None
+    finals: list[Blob] = attrs.field(factory=list)
+    """The States in which finished samples ended, for other runs to begin from."""
+    starts: list[Blob] = attrs.field(factory=list)
+    """The States of another run that samples begin from, until those are finished."""
     done: int = 0
     """Samples that are finished."""
     failure: str | None = None
@@ -99,7 +105,8 @@ class Store:
         try:
             manifest = cls._claimed(directory, fresh)
             if manifest is None or (manifest.spec != spec and manifest.untouched):
-                manifest = Manifest(spec)
+                stale = manifest or Manifest(spec)
+                manifest = Manifest(spec, starts=stale.starts, serial=stale.serial)
             store = cls(directory, manifest, lock)
             with storage("making the run directory", directory):
                 for part in FOLDERS:
@@ -154,12 +161,12 @@ class Store:
         shard: Contents | None,
         references: Sequence[Contents],
         live: set[int],
-        checkpoint: Contents | None,
+        checkpoint: Contents,
+        finished: bool = False,
     ) -> None:
         """Makes durable what was measured and remembered since the last commit, and where to go on from.
 
-        `live` are the indices of the waiting times whose references are still needed. Without a checkpoint the sample is
-        finished.
+        `live` are the indices of the waiting times whose references are still needed. A finished sample's last State is kept.
         """
         old, draft = self.manifest, copy.deepcopy(self.manifest)
         if shard is not None:
@@ -167,10 +174,18 @@ class Store:
         for tensors, about in references:
             draft.references.append(self._write(draft, "shards", "remembered", tensors, about))
         draft.references = [blob for blob in draft.references if blob.about["t_w"] in live]
-        draft.checkpoint = self._write(draft, "checkpoints", "state", *checkpoint) if checkpoint else None
-        draft.done += checkpoint is None
+        if finished:
+            draft.finals.append(self._write(draft, "checkpoints", "final", *checkpoint))
+            draft.checkpoint, draft.done = None, draft.done + 1
+        else:
+            draft.checkpoint = self._write(draft, "checkpoints", "state", *checkpoint)
+        draft.starts = [blob for blob in draft.starts if blob.about["sample"] >= draft.done]
         self._commit_manifest(draft)
-        for blob in {*_transient(old)} - {*_transient(draft)}:
+        self._sweep(old)
+
+    def _sweep(self, old: Manifest) -> None:
+        """Removes the files that the manifest named before and does not name any more."""
+        for blob in {*_transient(old)} - {*_transient(self.manifest)}:
             with contextlib.suppress(OSError):  # what the manifest does not name is only litter
                 (self.directory / blob).unlink(missing_ok=True)
 
@@ -187,11 +202,19 @@ class Store:
     def fail(self, message: str) -> None:
         self._commit_manifest(attrs.evolve(self.manifest, failure=message))
 
-    def describe(self, attributes: Mapping[str, Any], axes: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
-        """What the result must say, before anything is measured."""
-        self._commit_manifest(
-            attrs.evolve(self.manifest, attributes=dict(attributes), axes=dict(axes), variables=dict(variables))
-        )
+    def describe(
+        self,
+        attributes: Mapping[str, Any],
+        axes: Mapping[str, Any],
+        variables: Mapping[str, Any],
+        starts: Sequence[Contents] = (),
+    ) -> None:
+        """What the result must say, before anything is measured, and the States that samples begin from, if not their own."""
+        old, draft = self.manifest, copy.deepcopy(self.manifest)
+        draft.attributes, draft.axes, draft.variables = dict(attributes), dict(axes), dict(variables)
+        draft.starts = [self._write(draft, "checkpoints", "start", tensors, about) for tensors, about in starts]
+        self._commit_manifest(draft)
+        self._sweep(old)
 
     def read(self, blob: Blob, device: torch.device | str = "cpu") -> dict[str, Tensor]:
         """The tensors of a committed file, in fresh memory."""
@@ -222,7 +245,8 @@ def _left_behind(path: Path) -> bool:
 
 def _transient(manifest: Manifest) -> list[str]:
     """Files that a later manifest may drop."""
-    return [blob.file for blob in [*manifest.references, *([manifest.checkpoint] if manifest.checkpoint else [])]]
+    checkpoint = [manifest.checkpoint] if manifest.checkpoint else []
+    return [blob.file for blob in [*manifest.references, *checkpoint, *manifest.starts]]
 
 
 def read_manifest(directory: Path) -> Manifest | None:
@@ -238,12 +262,14 @@ def read_manifest(directory: Path) -> Manifest | None:
         content = path.read_bytes()
     try:
         raw = json.loads(content)
-        if raw["format"] != FORMAT:
+        if raw["format"] not in READABLE:
             raise StorageError(
-                f"{path}: found format {raw['format']}, this version reads {FORMAT}; install the version that wrote it"
+                f"{path}: found format {raw['format']}, this version reads {' and '.join(map(str, READABLE))}; "
+                "install the version that wrote it"
             )
-        for part in ("shards", "references"):
-            raw[part] = [Blob(**blob) for blob in raw[part]]
+        raw["format"] = FORMAT  # in which it is written again
+        for part in ("shards", "references", "finals", "starts"):
+            raw[part] = [Blob(**blob) for blob in raw.get(part, [])]
         raw["checkpoint"] = Blob(**raw["checkpoint"]) if raw["checkpoint"] else None
         return Manifest(**raw)
     except (ValueError, KeyError, TypeError) as error:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import torch
@@ -18,7 +18,7 @@ from glassyrun.guard import plugin_code
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.recorder import Recorder, described_variables
 from glassyrun.references import References, below, pack, unpack
-from glassyrun.schedule import Event
+from glassyrun.schedule import Event, rounded
 from glassyrun.solver import Solver
 from glassyrun.state import State
 from glassyrun.store import Contents
@@ -63,9 +63,10 @@ class Trajectory:
         """Builds the sample, and takes up where the store left off."""
         setting, store = experiment.setting, experiment.store
         system = setting.system(sample)
-        stages = setting.stages(system, sample)
+        begun = experiment.begun(sample)
+        stages = setting.stages(system, sample, begun)
         observables = setting.observables(system, sample, stages)
-        state = setting.start(system, stages[0], sample)
+        state = setting.start(system, stages[0], sample, begun)
         trajectory = cls(
             experiment,
             sample,
@@ -80,7 +81,8 @@ class Trajectory:
         for warning in setting.warnings(system) if sample == 0 else ():
             experiment.reporter.warn(warning)
         if store.manifest.untouched:
-            store.describe(setting.attributes(system, stages), setting.axes(), described_variables(observables))
+            about = setting.attributes(system, stages), setting.axes(), described_variables(observables)
+            store.describe(*about, experiment.starts())
         if store.manifest.checkpoint is not None:
             trajectory.restore()
         return trajectory
@@ -209,9 +211,10 @@ class Trajectory:
             if index is not None:
                 self.read(label, (index,), None)
         for i, j in event.pairs:
-            for label, then in self.references.kept[i].items():
+            kept = self.references.kept.get(i, {})  # a run that resumes has none where nothing is read over pairs
+            for label, then in kept.items():
                 self.read(label, (i, j), then)
-            for then in self.references.kept[i].values():
+            for then in kept.values():
                 self.now.forget(then)
         self.references.release(event.step)
 
@@ -252,7 +255,8 @@ class Trajectory:
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
             references=[] if finished else self.references.unsaved(),
             live=set() if finished else set(self.references.kept),
-            checkpoint=None if finished else self.checkpoint(),
+            checkpoint=self.final() if finished else self.checkpoint(),
+            finished=finished,
         )
         if failure is not None:
             self.experiment.store.fail(failure)
@@ -269,12 +273,19 @@ class Trajectory:
             for name, value in observable.memory.items()
         }
         return pack(self.state, "state/") | watch | carried | living, {
-            "sample": self.sample,
-            "step": self.state.step,
+            **self.place(),
             "event": self.next_event,
             "living": about,
             "disorder": self.disorder(),
         }
+
+    def final(self) -> Contents:
+        """The State in which the sample ended."""
+        return pack(self.state), self.place()
+
+    def place(self) -> dict[str, Any]:
+        """Where the trajectory is."""
+        return {"sample": self.sample, "step": self.state.step, "time": rounded(self.now.time)}
 
     def disorder(self) -> dict[str, str]:
         """What the System says of itself: the same spec finds another data set where another folder was named."""

@@ -45,7 +45,8 @@ def test_a_spec_is_run_in_a_directory_of_its_name(say: Say, calls: Calls) -> Non
     said = say("line.toml", "--set", "system.n=8", "--set", "seed=2")
     ((spec, options),) = calls.made
     assert (spec.system.n, spec.seed) == (8, 2)
-    assert options == {"directory": Path("runs/line,seed=2,system.n=8"), "data_root": None, "fresh": False, "quiet": False}
+    assert options.pop("directory") == Path("runs/line,seed=2,system.n=8")
+    assert options == {"data_root": None, "start_from": None, "fresh": False, "quiet": False}
     assert said.code == 0
     assert said.out.splitlines() == [
         "runs/line,seed=2,system.n=8/result.nc written",
@@ -54,9 +55,18 @@ def test_a_spec_is_run_in_a_directory_of_its_name(say: Say, calls: Calls) -> Non
 
 
 def test_options_reach_the_engine(say: Say, calls: Calls) -> None:
-    said = say("--fresh", "line.toml", "-o", "out dir", "--data", "sets", "--quiet")
-    assert calls.made[0][1] == {"directory": Path("out dir"), "data_root": Path("sets"), "fresh": True, "quiet": True}
+    said = say("--fresh", "line.toml", "-o", "out dir", "--data", "sets", "--quiet", "--from", "runs/x@3")
+    options = {"data_root": Path("sets"), "start_from": "runs/x@3", "fresh": True, "quiet": True}
+    assert calls.made[0][1] == {"directory": Path("out dir"), **options}
     assert said.out == ""
+
+
+def test_the_directory_says_where_a_run_begins(say: Say, calls: Calls) -> None:
+    for origin, name in (("runs/x", "from=x"), ("runs/x/", "from=x"), ("../y@10", "from=y@10")):
+        say("line.toml", "--set", "system.n=8", "--from", origin)
+        assert calls.made[-1][1]["directory"] == Path(f"runs/line,system.n=8,{name}")
+    say("line.toml", "--from", "runs/line,system.n=8")
+    assert calls.made[-1][1]["directory"].name.startswith("line,from=line_system.n=8~")
 
 
 def test_a_finished_run_is_said_to_be_one(say: Say, calls: Calls) -> None:

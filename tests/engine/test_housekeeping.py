@@ -234,12 +234,13 @@ def named(directory: Path) -> set[str]:
     manifest = read_manifest(directory)
     assert manifest is not None
     checkpoint = [manifest.checkpoint] if manifest.checkpoint else []
-    return {blob.file for blob in [*manifest.shards, *manifest.references, *checkpoint]}
+    return {blob.file for blob in [*manifest.shards, *manifest.references, *checkpoint, *manifest.finals, *manifest.starts]}
 
 
 @pytest.mark.parametrize("gently", [True, False])
 def test_nothing_lies_about_that_is_not_needed(gently: bool, tmp_path: Path) -> None:
-    """After each interruption: one checkpoint, the references that will be read again, and no file beside those named."""
+    """After each interruption: one checkpoint, the references that will be read again, and no file beside those named; at the
+    end the State in which the sample ended."""
     schedule = {"horizon": 20.0, "time": [0.0, 20.0], "t_w": [float(k) for k in range(10)], "t": [0.0, 3.0]}
     spec = load(tables("quadratic", "sgd", schedule=schedule, run={"checkpoint_seconds": 1e-9}))
     rounds = 0
@@ -260,7 +261,9 @@ def test_nothing_lies_about_that_is_not_needed(gently: bool, tmp_path: Path) -> 
     assert manifest is not None
     assert manifest.references == []
     assert manifest.checkpoint is None
-    assert list((tmp_path / "checkpoints").iterdir()) == []
+    (final,) = manifest.finals
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [Path(final.file).name]
+    assert final.about == {"sample": 0, "step": 20, "time": 20.0}
 
 
 def test_fresh_throws_away_what_was_there(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""The machine that a run is on: its device, processor, free memory, threads and kernels."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+from collections.abc import Iterator
+from typing import Any
+
+import psutil
+import torch
+
+from glassyrun.errors import Refusal
+from glassyrun.spec.model import Spec
+
+
+@contextlib.contextmanager
+def numerics(spec: Spec, threads: int | None = None) -> Iterator[None]:
+    """Threads and deterministic kernels for the time of a run; what was set before is restored.
+
+    `threads` stand in where the spec names none.
+    """
+    threads = spec.run.threads or threads
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
+    kernels: Any = torch.utils.deterministic  # its attribute is set through a module class that checkers can't see
+    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warn_only, tf32 = torch.is_deterministic_algorithms_warn_only_enabled(), torch.backends.cudnn.allow_tf32
+    benchmark, fill = torch.backends.cudnn.benchmark, kernels.fill_uninitialized_memory
+    try:
+        if threads:
+            torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        kernels.fill_uninitialized_memory = False  # only for finding bugs, and dear
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False  # else convolutions in "float32" have 10 bits of mantissa on a GPU
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.backends.cudnn.allow_tf32 = tf32
+        kernels.fill_uninitialized_memory = fill
+        torch.backends.cudnn.benchmark = benchmark
+
+
+def processor() -> str:
+    """The CPU as far as bits depend on it: model and vector instructions."""
+    model = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    return f"cpu {model}, {torch.backends.cpu.get_cpu_capability()}"
+
+
+def available(device: torch.device) -> int:
+    """Free memory in bytes."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+def device_of(name: str) -> torch.device:
+    """The device that `run.device` names.
+
+    Raises:
+        Refusal: if there is no such GPU.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise Refusal(f'run.device: found "{name}", but torch sees {count} GPUs here; take "cpu" or "auto"')
+    return device
