@@ -133,6 +133,11 @@ def check_observables(built: Mapping[str, object]) -> dict[str, Observable]:
                     raise GlassyrunError(
                         f"observables: {first!r} and {label!r} have different values of {dim!r}; leave one of them out"
                     )
+    for dim in coordinates.keys() & owner.keys():
+        raise GlassyrunError(
+            f"observables: the variable {dim!r} of {owner[dim]!r} has the name of a dimension of {coordinates[dim][0]!r}; "
+            'give it another with name = "…"'
+        )
     return checked
 
 

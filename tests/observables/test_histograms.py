@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.engine_tools import tables
 from tests.observables.tools import Parts, built, normal, read
 
-from glassyrun import Refusal, State
+import glassyrun
+from glassyrun import GlassyrunError, Refusal, State
 from glassyrun_observables import pieces
 from glassyrun_observables.displacement import MsdOptions
 from glassyrun_observables.epsilon import EpsilonOverlapOptions
@@ -123,3 +125,19 @@ def test_it_is_the_van_hove_histogram_summed() -> None:
     shares = read(VanHoveOptions(**LOGARITHMIC), system, now, then)
     stayed = read(EpsilonOverlapOptions(epsilon=float(edges[17])), system, now, then)["epsilon_overlap"]
     np.testing.assert_allclose(shares["van_hove"][:, :17].sum(1) + shares["van_hove_below"], stayed, rtol=1e-14)
+
+
+def test_no_variable_takes_the_name_of_its_dimension() -> None:
+    """The displacement of the bins and one that somebody calls so: xarray would keep one of them."""
+    kinds = [{"kind": "van_hove", "largest": 1.0}, {"kind": "msd", "name": "displacement"}]
+    with pytest.raises(
+        GlassyrunError, match="variable 'displacement' of 'displacement' has the name of a dimension of 'van_hove'"
+    ):
+        glassyrun.run(tables("quadratic", "quench", observables=kinds), quiet=True)
+
+
+def test_two_histograms_have_bins_of_their_own() -> None:
+    kinds = [{"kind": "van_hove", **LINEAR}, {"kind": "van_hove", "name": "log", **LOGARITHMIC}]
+    ds = glassyrun.run(tables("quadratic", "quench", steps=3, observables=kinds), quiet=True)
+    assert (ds.sizes["displacement"], ds.sizes["log_displacement"]) == (40, 30)
+    assert ds.van_hove.dims == ("sample", "replica", "t_w", "t", "displacement")
