@@ -52,7 +52,7 @@ class Dense(nn.Module):
         for name, (into, out) in zip(names, pairwise(sides), strict=True):
             self.add_module(name, nn.Linear(into, out, bias=bias))
 
-    def forward(self, seen: Float[Tensor, "..."]) -> Float[Tensor, "*replica term output"]:
+    def forward(self, seen: Float[Tensor, "..."]) -> Float[Tensor, "... term output"]:
         """Examples [term, *shape], or [replica or 1, term, *shape] where the weights are [replica, *shape]."""
         layers = list(self.children())
         state = seen.flatten(layers[0].weight.dim() - 1).mT
@@ -62,6 +62,6 @@ class Dense(nn.Module):
         return outputs.sigmoid() if self.squashed else outputs
 
 
-def _product(layer: nn.Module, state: Float[Tensor, "*replica into term"]) -> Float[Tensor, "*replica out term"]:
+def _product(layer: nn.Module, state: Float[Tensor, "... into term"]) -> Float[Tensor, "... out term"]:
     product = layer.weight @ state
     return product if layer.bias is None else product.add_(layer.bias.unsqueeze(-1))
