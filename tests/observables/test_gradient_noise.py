@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
+from tests.engine_tools import tables
 from tests.models import FreeSpins, begin, context, dynamics
 from tests.networks.toy import ModuleOptions, ToyImages, tiny_cnn
 from tests.observables.tools import built, normal, read
 
+import glassyrun
 from glassyrun import Dynamics, Evaluation, Refusal, Snapshot, State, Stream, System
 from glassyrun_networks.mlp import MlpOptions
 from glassyrun_observables.gradient_noise import GradientNoiseOptions
@@ -201,6 +203,17 @@ def test_what_has_no_noise_is_refused() -> None:
     epoch.suits([large, sgd])
     values = read(epoch, system, State(torch.ones(1, 2, dtype=torch.float64)), moves=large)
     assert np.isnan(values["gradient_noise"]).all()
+
+
+def test_a_run_without_mini_batches_is_refused_before_it_begins() -> None:
+    kinds = [{"kind": "gradient_noise"}]
+    with pytest.raises(Refusal, match=r"observables\.gradient_noise: every step looks at all terms"):
+        glassyrun.run(tables("quadratic", "quench", observables=kinds), quiet=True)
+    dynamics = [{"kind": "sgd", "batch_size": 4, "until": 3.0}, {"kind": "quench", "dt": 0.5}]
+    schedule = {"horizon": 6.0, "t_w": [0.0, 2.0, 3.0, 5.0], "t": [0.0]}
+    ds = glassyrun.run(tables("quadratic", "sgd", dynamics=dynamics, schedule=schedule, observables=kinds), quiet=True)
+    assert ds.gradient_noise.isnull().any("replica").values.tolist() == [[False, False, True, True]]
+    assert ds.gradient_noise_mean.isnull().all("replica").values.tolist() == [[False, False, True, True]]
 
 
 def test_it_is_read_on_either_grid() -> None:
