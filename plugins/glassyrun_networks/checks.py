@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,6 +11,9 @@ from torch import Tensor, nn
 from glassyrun import DataError, LabelledData, Refusal
 from glassyrun_networks.forward import OneByOne, forward_of
 from glassyrun_networks.losses import Loss
+
+SAME = 1e-4
+"""Share of the largest output by which outputs may differ and be called the same, in float32."""
 
 
 def refuse_labels(data: LabelledData) -> None:
@@ -81,7 +86,7 @@ def refuse_apart(module: nn.Module, examples: Float[Tensor, "term ..."]) -> None
         with torch.no_grad():
             alone = [OneByOne(module)({k: v[r : r + 1].clone() for k, v in two.items()}, inputs[:1])[0] for r in range(2)]
             outputs, _ = forward_of(module, together=True)({name: value.clone() for name, value in two.items()}, inputs)
-        same = torch.allclose(outputs, torch.cat(alone), rtol=1e-3, atol=1e-4)
+        same = _alike(outputs, torch.cat(alone))
     except Exception as error:
         raise Refusal(
             f"the network can't be looked at for several replicas together, it raised {type(error).__name__}: "
@@ -94,11 +99,26 @@ def refuse_apart(module: nn.Module, examples: Float[Tensor, "term ..."]) -> None
         )
 
 
+def refuse_lone(together: int, field: str, found: int) -> None:
+    """Raises a Refusal where as few as `together` examples, fewer than two, would be normalised over."""
+    if together < 2:
+        raise Refusal(
+            f"{field}: found {found}, which leaves a single example by itself, but the network normalises over the examples "
+            "that are looked at together (batch norm); make it larger, or take another norm"
+        )
+
+
 def mixes_examples(module: nn.Module, examples: Float[Tensor, "term ..."]) -> bool:
     """Whether the output for one example depends on which others are in its batch, as it does with batch norm."""
     together = _train_outputs(module, examples)
     apart = _train_outputs(module, examples[: len(examples) // 2])
-    return not torch.allclose(together[: len(apart)], apart, rtol=1e-3, atol=1e-5)
+    return not _alike(together[: len(apart)], apart)
+
+
+def _alike(some: Tensor, others: Tensor) -> bool:
+    """Equal up to rounding in float32, measured by the largest: sums of large numbers may cancel."""
+    allowed = SAME * float(others.abs().max())
+    return torch.allclose(some, others, rtol=0, atol=allowed if math.isfinite(allowed) else 0, equal_nan=True)
 
 
 def _train_outputs(module: nn.Module, examples: Float[Tensor, "term ..."]) -> Float[Tensor, "term output"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 import torch
@@ -59,12 +59,16 @@ class Layout:
     def dof(self) -> int:
         return sum(self.sizes)
 
-    def views(self, x: Float[Tensor, "replica dof"]) -> dict[str, Float[Tensor, "replica ..."]]:
-        """The parameters of all replicas by name, as views of `x` where they have no factor; derivatives by them are by `x`."""
-        parts = zip(self.names, x.split(self.sizes, dim=1), self.shapes, self.factors, strict=True)
-        return {
-            name: part.view(-1, *shape) if factor == 1 else part.view(-1, *shape) * factor for name, part, shape, factor in parts
-        }
+    def parts(self, x: Float[Tensor, "replica dof"]) -> tuple[Float[Tensor, "replica _"], ...]:
+        """The stretches of `x` that belong to one parameter each, as views."""
+        return x.split(self.sizes, dim=1)
+
+    def named(self, parts: Sequence[Float[Tensor, "replica _"]]) -> dict[str, Float[Tensor, "replica ..."]]:
+        """The parameters of all replicas by name, of the shape and with the factor with which they are used."""
+        shaped = {name: part.view(-1, *shape) for name, part, shape in zip(self.names, parts, self.shapes, strict=True)}
+        return (
+            shaped if set(self.factors) == {1.0} else {n: p * f for (n, p), f in zip(shaped.items(), self.factors, strict=True)}
+        )
 
     def flat(self, module: nn.Module) -> Float[Tensor, " dof"]:
         """The parameters of `module` as one vector, before any factor."""

@@ -91,7 +91,8 @@ class Network(System):
         self._forward = forward_of(module.to("meta"), together)  # weights come from the State: none are kept here
         self.dof, self.blocks, self.terms = self._layout.dof, self._layout.blocks, len(self._parts["train"])
         self._order = self._drawn_order(context) if self._mixes else torch.arange(self.terms, device=self._device)
-        self._refuse_lone(self._chunks(self._order.unsqueeze(0)), "system.chunk", chunk)
+        if self._mixes:
+            checks.refuse_lone(min(part.shape[1] for part in self._chunks(self._order.unsqueeze(0))), "system.chunk", chunk)
         cut = "in an order drawn from the seed" if self._mixes else "in the order of the data set"
         self.provenance = {
             **data.provenance,
@@ -165,7 +166,9 @@ class Network(System):
             terms = self._order if split == "train" else torch.arange(len(inputs), device=self._device)
         loss, right = torch.zeros(2, state.replicas, dtype=torch.float64, device=self._device)
         chunks = self._chunks(terms.unsqueeze(0))
-        groups = [(group, self._tensors(state, state.x[group], group)) for group in self._groups(state, chunks)]
+        groups = [
+            (group, self._tensors(state, self._layout.parts(state.x[group]), group)) for group in self._groups(state, chunks)
+        ]
         for chunk in chunks:
             seen, labels = inputs.take(chunk)
             for group, tensors in groups:
@@ -185,7 +188,8 @@ class Network(System):
         cut = self._cut(batch)
         groups = self._groups(state, cut)
         if len(cut) == len(groups) == 1:
-            look = self._look(state, groups[0], *self._parts["train"].take(cut[0]))
+            energy, slopes, memory = self._look(state, groups[0], *self._parts["train"].take(cut[0]))
+            look = Evaluation(energy, torch.cat(slopes, dim=1), memory)
         else:
             look = self._mean_look(state, cut, groups)
         if not self._l2:
@@ -201,10 +205,11 @@ class Network(System):
             weight = terms.shape[1] / sum(part.shape[1] for part in cut)
             shared = self._parts["train"].take(terms) if len(terms) == 1 else None
             for group in groups:
-                look = self._look(state, group, *(shared or self._parts["train"].take(terms[group])))
-                energy[group] += weight * look.energy
-                gradient[group].add_(look.gradient, alpha=weight)
-                _blend({name: value[group] for name, value in memory.items()}, look.memory, weight)
+                own, slopes, after = self._look(state, group, *(shared or self._parts["train"].take(terms[group])))
+                energy[group] += weight * own
+                for whole, slope in zip(self._layout.parts(gradient[group]), slopes, strict=True):
+                    whole.add_(slope, alpha=weight)
+                _blend({name: value[group] for name, value in memory.items()}, after, weight)
         return Evaluation(energy, gradient, memory)
 
     @torch.no_grad()
@@ -232,26 +237,32 @@ class Network(System):
             for terms in cut:
                 seen, _ = self._parts["train"].take(terms)
                 for group in self._groups(state, cut):
-                    tensors = self._tensors(state, state.x[group], group, clone=True)
+                    tensors = self._tensors(state, self._layout.parts(state.x[group]), group, clone=True)
                     _, memory = self._forward(tensors, seen)
                     for name, value in fresh.items():
                         value[group].add_(memory[name], alpha=terms.shape[1] / self.terms)
         return State(state.x, state.step, {**state.system, **fresh}, state.dynamics)
 
-    def _look(self, state: State, group: slice, seen: Float[Tensor, "..."], labels: Int[Tensor, "#replica term"]) -> Evaluation:
-        """One look of some replicas at examples, the same for all or own ones of each; the memory is new."""
-        with torch.enable_grad():
-            rows = state.x[group].detach().requires_grad_()
-            outputs, memory = self._forward(self._tensors(state, rows, group, clone=True), seen)
-            loss = self._loss.each(outputs, labels.expand(len(rows), -1)).mean(1)
-            # no loss depends on another replica's weights: the gradient of the sum holds that of each
-            (gradient,) = torch.autograd.grad(loss.sum(), rows)
-        return Evaluation(loss.detach().double(), gradient, {name: value.detach() for name, value in memory.items()})
+    def _look(
+        self, state: State, group: slice, seen: Float[Tensor, "..."], labels: Int[Tensor, "#some term"]
+    ) -> tuple[Float[Tensor, " some"], Sequence[Float[Tensor, "some _"]], dict[str, Tensor]]:
+        """One look of some replicas at examples, the same for all or own ones of each.
 
-    def _tensors(self, state: State, rows: Float[Tensor, "some dof"], group: slice, clone: bool = False) -> dict[str, Tensor]:
+        Loss, its derivatives by each parameter (not copied into one vector yet: that is a large part of the memory of a
+        large network), and the memory, which is new.
+        """
+        with torch.enable_grad():
+            parts = [part.detach().requires_grad_() for part in self._layout.parts(state.x[group])]
+            outputs, memory = self._forward(self._tensors(state, parts, group, clone=True), seen)
+            loss = self._loss.each(outputs, labels.expand(len(outputs), -1)).mean(1)
+            # no loss depends on another replica's weights: the gradient of the sum holds that of each
+            slopes = torch.autograd.grad(loss.sum(), parts)
+        return loss.detach().double(), slopes, {name: value.detach() for name, value in memory.items()}
+
+    def _tensors(self, state: State, parts: Sequence[Tensor], group: slice, clone: bool = False) -> dict[str, Tensor]:
         """Parameters and buffers of some replicas by name, the buffers as copies where the module will write into them."""
         memory = {name: value[group].clone() if clone else value[group] for name, value in state.system.items()}
-        return {**self._layout.views(rows), **memory}
+        return {**self._layout.named(parts), **memory}
 
     def _penalty(self, x: Float[Tensor, "replica dof"]) -> Float[Tensor, " replica"]:
         """(λ/2)|x|² in float64, in pieces: no copy of x in float64."""
@@ -266,20 +277,13 @@ class Network(System):
             return self._chunks(self._order.unsqueeze(0))
         if not self._mixes:
             return self._chunks(batch)
-        self._refuse_lone((batch,), "dynamics.batch_size", batch.shape[1])
+        checks.refuse_lone(batch.shape[1], "dynamics.batch_size", batch.shape[1])
         return (batch,)
 
     def _chunks(self, terms: Shaped[Tensor, "_ term"]) -> Sequence[Int[Tensor, "_ _"]]:
         """Nearly equal parts of at most `chunk` terms: a rest of one image would be no batch for batch norm."""
         count = terms.shape[1]
         return (terms,) if count <= self._chunk else terms.tensor_split(-(-count // self._chunk), dim=1)
-
-    def _refuse_lone(self, cut: Sequence[Tensor], field: str, found: int) -> None:
-        if self._mixes and min(part.shape[1] for part in cut) < 2:
-            raise Refusal(
-                f"{field}: found {found}, which leaves a single example by itself, but the network normalises over the examples "
-                "that are looked at together (batch norm); make it larger, or take another norm"
-            )
 
     def _set_mode(self, training: bool) -> None:
         if self._forward.module.training is not training:

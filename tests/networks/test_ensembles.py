@@ -141,3 +141,10 @@ def test_modules_that_cannot_be_together(like, words):
     assert words in told
     assert told.endswith("set together = False in its options")
     assert "\n" not in told
+
+
+def test_large_outputs_that_cancel_mix_nothing():
+    """Sums of large numbers differ by rounding between batches of two sizes; that is no mixing of examples."""
+    for scale in (1.0, 1e30):
+        network = tiny_mlp(torch.float32, init="uniform", init_scale=scale, widths=(300, 300, 300), activation="linear")
+        assert "in the order of the data set" in network.provenance["network_chunk"]

@@ -11,7 +11,7 @@ from glassyrun import Refusal
 from glassyrun_networks.mlp import MlpOptions
 from glassyrun_networks.resnet18 import ResNet18Options
 from tests.models import context, streams
-from tests.networks.toy import ToyImages, ToyVectors, normalised, tiny_mlp, tiny_resnet18
+from tests.networks.toy import ToyImages, ToyVectors, normalised, outputs_of, tiny_mlp, tiny_resnet18
 
 CIFAR = ToyImages(train=8, test=2, side=32, classes=10)
 MNIST = ToyImages(train=8, test=2, side=28, channels=1, classes=10)
@@ -56,15 +56,14 @@ def test_activations(activation, module):
     for layer, name in ((first, "hidden1"), (last, "output")):
         nn.utils.vector_to_parameters(x[0, network.blocks[name]].clone(), layer.parameters())
     seen = normalised(ToyVectors().load(context()), "train", torch.float64)
-    outputs, _ = network._forward(network._layout.views(x), seen.unsqueeze(0))
-    torch.testing.assert_close(outputs[0], last(module(first(seen))), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(outputs_of(network, x, seen)[0], last(module(first(seen))), rtol=1e-12, atol=1e-14)
 
 
 def test_relu_without_biases_is_homogeneous():
     network = tiny_mlp(widths=(6, 5, 4), bias=False)
-    seen = normalised(ToyVectors().load(context()), "train", torch.float64).unsqueeze(0)
+    seen = normalised(ToyVectors().load(context()), "train", torch.float64)
     x = network.initial(streams(1)).x
-    one, double = (network._forward(network._layout.views(scale * x), seen)[0] for scale in (1, 2))
+    one, double = (outputs_of(network, scale * x, seen) for scale in (1, 2))
     torch.testing.assert_close(double, 2**4 * one, rtol=1e-13, atol=0)
 
 

@@ -198,6 +198,12 @@ def plain_module(network: Network, row: torch.Tensor) -> nn.Module:
     return module.eval()
 
 
+def outputs_of(network: Network, x: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """[replica, term, output] of replicas with the degrees of freedom `x` on normalised inputs [term, …]."""
+    weights = network._layout.named(network._layout.parts(x))
+    return network._forward(weights, seen.unsqueeze(0))[0]
+
+
 def normalised(data: LabelledData, part: str, dtype: torch.dtype) -> torch.Tensor:
     """(x/unit − mean)/std, as one would write it down."""
     x = getattr(data, f"{part}_x").to(dtype) / data.unit
