@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 
 from glassyrun.options import Options
-from glassyrun.spec.document import FAILED
+from glassyrun.spec.document import has_failed
 from glassyrun.spec.problems import Path, meant, shown
 from glassyrun.spec.words import field_words, fields_of, item_of, members, value_of, words
 
@@ -23,7 +23,7 @@ def complaints(options: type[Options], children: Mapping[str, Any], error: Valid
     told: dict[Path, Complaint] = {}
     for detail in error.errors(include_url=False):
         place, value = _walk(children, detail["loc"])
-        if value is FAILED:
+        if place and has_failed(value):  # one table of an array, for example
             continue
         if detail["type"] == "missing":
             place = (*place, *detail["loc"][len(place) :])

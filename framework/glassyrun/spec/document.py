@@ -30,6 +30,15 @@ FAILED = Failed()
 MISSING: Any = object()
 
 
+def has_failed(value: Any) -> bool:
+    """Whether a value, or one within it, has been complained about."""
+    if isinstance(value, dict):
+        return any(has_failed(item) for item in value.values())
+    if isinstance(value, list | tuple):
+        return any(has_failed(item) for item in value)
+    return value is FAILED
+
+
 @attrs.define
 class Document:
     """The tables of a spec, the line of each key, and what overrides changed."""

@@ -16,7 +16,7 @@ from glassyrun.errors import GlassyrunError
 from glassyrun.options import Options, PluginOptions
 from glassyrun.registry import POINTS, Registry, kind_of
 from glassyrun.spec.complaints import complaints
-from glassyrun.spec.document import FAILED, Document
+from glassyrun.spec.document import FAILED, Document, has_failed
 from glassyrun.spec.problems import MOST_PROBLEMS, Path, Problem, listed, meant, nearest, shown
 from glassyrun.spec.words import all_options_in, fields_of, item_of, members, options_in, value_of, words
 
@@ -59,7 +59,7 @@ class Validator:
 
     def checked(self, options: type[AnyOptions], children: dict[str, Any], path: Path) -> AnyOptions | Any:
         """The model's own word on its fields, whose tables have been read."""
-        faulty = any(_has_failed(child) for child in children.values())
+        faulty = any(has_failed(child) for child in children.values())
         try:
             return options.model_validate(children)
         except ValidationError as error:
@@ -170,14 +170,6 @@ def installed(registry: Registry, options: type[AnyOptions]) -> dict[str, type[A
 
 def _is_point(options: type[Options]) -> bool:
     return issubclass(options, PluginOptions) and kind_of(options) is None
-
-
-def _has_failed(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(_has_failed(item) for item in value.values())
-    if isinstance(value, list | tuple):
-        return any(_has_failed(item) for item in value)
-    return value is FAILED
 
 
 def plugin_points(registry: Registry) -> set[type[PluginOptions]]:
