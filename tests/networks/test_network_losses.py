@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from glassyrun import LabelledData, Refusal, State
 from glassyrun_networks.losses import LOSSES
+from glassyrun_networks.options import NetworkOptions
 from tests.models import begin, context, dynamics, streams
 from tests.networks.toy import ToyVectors, tiny_cnn, tiny_mlp
 
@@ -114,6 +117,23 @@ def test_two_classes_learn_by_the_sign_of_one_output():
     assert (before.accuracy < 0.9).all()
     assert (after.accuracy == 1).all()
     assert (after.loss < 0.05).all()
+
+
+def test_a_network_of_other_outputs_than_the_loss_asks_for():
+    class Deaf(NetworkOptions):
+        """One output a class, whatever the loss."""
+
+        kind: Literal["deaf"] = "deaf"
+
+        def module(self, shape, outputs):
+            return torch.nn.Linear(shape[0], 2)
+
+    assert Deaf(data=PAIR, loss="squared_error").build(context()).dof == 16
+    with pytest.raises(Refusal) as refusal:
+        Deaf(data=PAIR, loss="hinge").build(context())
+    told = str(refusal.value)
+    assert 'outputs of shape (4, 2), but (4, 1) was expected: with loss = "hinge", one output, whose sign is the class' in told
+    assert "\n" not in told
 
 
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge", "cross_entropy"])
