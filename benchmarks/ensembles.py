@@ -5,8 +5,8 @@
 Both sides are whole steps of glassyrun: keyed mini-batches, gather, normalisation, gradient, update. They run by turns in one
 process, and a ratio is that of the shortest times.
 
-- mlp: `together` is the network as it is built, by batched products; `alone` is as many networks of a single replica, one after
-  another, each by the faster of the two ways. `vmap` is torch.vmap over a plain torch module of the same layers.
+- mlp: `together` is the network as it is built, by batched products; `alone` is as many runs of a single replica, one after
+  another, of the same layers unbatched; `vmap` is torch.vmap over torch's own layers.
 - cnn: `alone` is the network as it is built, one replica after another; `vmap` is torch.vmap over the same module.
 
 DIR holds MNIST and CIFAR-10 as `glassyrun --data` expects them; without it, the packaged samples do.
