@@ -20,6 +20,7 @@ import attrs
 import matplotlib as mpl
 import pytest
 from matplotlib import pyplot as plt
+from tests.shipped import SPECS, small
 
 import glassyrun
 from glassyrun import api
@@ -32,11 +33,6 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^(?P<fence>`{3,})\s*(?P<language>\{code-cell\}[^\n]*|[\w-]*)\s*\n(?P<text>.*?)^(?P=fence)\s*$", re.M | re.S)
 COMMENT = re.compile(r"<!-- *(file|not run): *(.+?) *-->\n\Z")
-SMALL = {
-    "pspin": ["system.n=16", "schedule.horizon=2"],
-    "cnn": ["system.data.train=200", "system.data.test=100", "schedule.horizon=4"],
-}
-"""What makes a shipped spec small."""
 
 
 @attrs.frozen
@@ -106,9 +102,8 @@ def commands_of(text: str) -> list[list[str]]:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty directory with the shipped specs, made small, where no data set but the packaged sample is found."""
     (tmp_path / "specs").mkdir()
-    for spec in (ROOT / "specs").glob("*.toml"):
-        kind = api.load(spec).system.kind
-        (tmp_path / "specs" / spec.name).write_text(dump_spec(api.load(spec, SMALL.get(kind, []))), encoding="utf-8")
+    for spec in SPECS:
+        (tmp_path / "specs" / spec.name).write_text(dump_spec(small(spec)), encoding="utf-8")
     monkeypatch.setenv("GLASSYRUN_DATA", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -151,7 +146,16 @@ def test_the_signatures_on_the_python_page_are_those_of_the_code() -> None:
     shown = dict(re.findall(r"^glassyrun\.(load|run)\((.*)\) ->", page, re.M)) | dict(
         re.findall(r"^\| `(plot\.\w+)\((.*)\)`", page, re.M)
     )
-    assert list(shown) == ["load", "run", "plot.energy", "plot.msd", "plot.overlap", "plot.two_time", "plot.summary"]
+    assert list(shown) == [
+        "load",
+        "run",
+        "plot.energy",
+        "plot.msd",
+        "plot.overlap",
+        "plot.two_time",
+        "plot.waiting",
+        "plot.summary",
+    ]
     for name, arguments in shown.items():
         function = getattr(glassyrun.plot if "." in name else glassyrun, name.rpartition(".")[2])
         bare = [parameter.replace(annotation=parameter.empty) for parameter in inspect.signature(function).parameters.values()]
