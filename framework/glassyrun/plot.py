@@ -6,7 +6,7 @@ Each function takes a dataset and, if wished, axes to draw on, and gives the axe
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +45,33 @@ def energy(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "energy", 
     The time axis is logarithmic, so time 0 is not on it.
     """
     axes = ax or _axes()
-    data = ds[variable]
-    data = data.isel(time=data.time.values > 0)
+    _curve(axes, ds[variable], "time", ylabel)
+    return axes
+
+
+def waiting(ds: xr.Dataset, variable: str, ax: Axes | None = None, *, ylabel: str | None = None) -> Axes:
+    """A variable over waiting times, such as `gradient_noise`, on logarithmic axes: mean and a band of one standard deviation.
+
+    Waiting time 0 is not on the axis.
+    """
+    axes = ax or _axes()
+    _curve(axes, ds[variable], "t_w", ylabel)
+    axes.set_yscale("log")
+    return axes
+
+
+def _curve(axes: Axes, data: xr.DataArray, along: str, ylabel: str | None) -> None:
+    """The mean over samples and replicas along a logarithmic axis, and their spread."""
+    data = data.isel({along: data[along].values > 0})
     runs = [dim for dim in ("sample", "replica") if dim in data.dims]
     mean = data.mean(runs)
-    (line,) = axes.plot(data.time, mean)
+    (line,) = axes.plot(data[along], mean)
     if int(np.prod([data.sizes[dim] for dim in runs])) > 1:
         spread = data.std(runs, ddof=1)
-        axes.fill_between(data.time, mean - spread, mean + spread, color=line.get_color(), alpha=0.25, linewidth=0)
+        axes.fill_between(data[along], mean - spread, mean + spread, color=line.get_color(), alpha=0.25, linewidth=0)
     axes.set_xscale("log")
-    axes.set_xlabel(_label(data.time))
-    axes.set_ylabel(ylabel or str(data.attrs.get("long_name", variable)))
-    return axes
+    axes.set_xlabel(_label(data[along]))
+    axes.set_ylabel(ylabel or str(data.attrs.get("long_name", data.name)))
 
 
 def msd(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "msd") -> Axes:
@@ -102,17 +117,20 @@ def two_time(ds: xr.Dataset, variable: str, ax: Axes | None = None, *, log: bool
 
 
 def summary(ds: xr.Dataset) -> Figure:
-    """What a run shows at a glance: energy, Δ(t_w, t_w+t), and C(t_w, t_w+t) or the test accuracy where there is room."""
-    panels = [(name, draw) for name, draw in (("energy", energy), ("msd", msd), ("overlap", overlap)) if name in ds]
-    if "test_accuracy" in ds:
-        panels = [panel for panel in panels if panel[0] != "overlap"]
+    """What a run shows at a glance: energy, Δ(t_w, t_w+t), then test accuracy and gradient noise, or C(t_w, t_w+t) where there is no test."""
+    panels: dict[str, Callable[[Axes], object]] = {
+        "energy": lambda ax: energy(ds, ax),
+        "msd": lambda ax: msd(ds, ax),
+        "overlap": lambda ax: overlap(ds, ax),
+        "test_accuracy": lambda ax: energy(ds, ax, variable="test_accuracy", ylabel="test accuracy"),
+        "gradient_noise": lambda ax: waiting(ds, "gradient_noise", ax, ylabel="gradient noise D(t_w)"),
+    }
+    shown = [draw for name, draw in panels.items() if name in ds and not (name == "overlap" and "test_accuracy" in ds)]
+    shown = [draw for draw in shown if draw is not panels["gradient_noise"] or "t_w" in ds.gradient_noise.dims]
     with mpl.rc_context(STYLE):
-        count = len(panels) + ("test_accuracy" in ds)
-        figure = plt.figure(figsize=(4.1 * max(count, 1), 3.3))
-        for number, (_, draw) in enumerate(panels, start=1):
-            draw(ds, figure.add_subplot(1, count, number))
-        if "test_accuracy" in ds:
-            energy(ds, figure.add_subplot(1, count, count), variable="test_accuracy", ylabel="test accuracy")
+        figure = plt.figure(figsize=(4.1 * max(len(shown), 1), 3.3))
+        for number, draw in enumerate(shown, start=1):
+            draw(figure.add_subplot(1, len(shown), number))
         title = str(ds.attrs.get("title", ""))
         figure.suptitle(title + ("" if ds.attrs.get("complete", 1) else " (not complete)"), fontsize=10)
         if "warnings" in ds.attrs:
@@ -128,10 +146,10 @@ def plot_run(directory: Path, output: Path | None = None, formats: Sequence[str]
         StorageError: if the directory holds no run or the figure can't be written.
     """
     ds = result.assemble(directory)
-    if not any(name in ds for name in ("energy", "msd", "overlap", "test_accuracy")):
+    if not any(name in ds for name in ("energy", "msd", "overlap", "test_accuracy", "gradient_noise")):
         raise StorageError(
             f"{directory}: found {', '.join(map(str, ds.data_vars)) or 'nothing measured yet'}, and the summary figure shows "
-            "energy, msd, overlap and test accuracy; draw other variables with glassyrun.plot.two_time or xarray"
+            "energy, msd, overlap, test accuracy and gradient noise; draw other variables with glassyrun.plot.two_time or xarray"
         )
     figure = summary(ds)
     targets = [output] if output else [directory / f"summary.{suffix}" for suffix in formats]
