@@ -30,7 +30,7 @@ class CnnOptions(NetworkOptions):
     ] = (10, 20)
     hidden: Annotated[int, Field(ge=1, le=1_000_000, description="neurons of the hidden layer")] = 100
 
-    def module(self, shape: tuple[int, ...], classes: int) -> nn.Module:
+    def module(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         from torch import nn
 
         from glassyrun_networks.convpool import POOL, ConvPool
@@ -52,4 +52,4 @@ class CnnOptions(NetworkOptions):
             )
         flat = width * sides[0] * sides[1]
         layers |= {"flat": nn.Flatten(), "hidden": nn.Linear(flat, self.hidden), "relu": nn.ReLU()}
-        return nn.Sequential(OrderedDict(layers, output=nn.Linear(self.hidden, classes)))
+        return nn.Sequential(OrderedDict(layers, output=nn.Linear(self.hidden, outputs)))
