@@ -10,9 +10,12 @@ import torch
 from tests.engine_tools import load, tables
 from tests.models import FreeSpins, begin, context, dynamics
 from tests.networks.toy import any_module
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import glassyrun
 from glassyrun import Batches, Footprint, State, Stream, System, batch_count
+from glassyrun.experiment import Setting
+from glassyrun.watch import Watch
 from glassyrun_dynamics.langevin import LangevinOptions
 from glassyrun_dynamics.quench import QuenchOptions
 from glassyrun_dynamics.sgd import SGDOptions
@@ -65,6 +68,94 @@ def test_with_replacement_each_step_draws_anew() -> None:
     assert np.array_equal(batches.batch(77, 1), drawn[77])
     counts = np.bincount(np.concatenate(drawn), minlength=40)
     assert np.abs(counts / 500 - 1).max() < 5 / np.sqrt(500)
+
+
+@pytest.mark.parametrize("sampling", ["without_replacement", "with_replacement"])
+@pytest.mark.parametrize("size", [100, 7, 3000, 9000])
+def test_a_batch_is_the_same_however_it_is_asked_for(sampling: Any, size: int) -> None:
+    """In order or not, for one replica or for many, far ahead or one by one, on the host or on the device."""
+    terms, cpu = 9_050, torch.device("cpu")
+    far = Batches(Stream("b", 3, 0), terms, size, sampling)
+    near = Batches(Stream("b", 3, 0), terms, size, sampling, ahead=1)
+    for step in (0, 1, 2, 57, 58, 300, 41, 0):
+        rows = far.draw(step, 3, cpu)
+        assert torch.equal(rows, near.draw(step, 3, cpu))
+        assert torch.equal(rows[:1], Batches(Stream("b", 3, 0), terms, size, sampling).draw(step, 1, cpu))
+        for replica in range(3):
+            assert np.array_equal(far.batch(step, replica), rows[replica].numpy())
+
+
+@pytest.mark.parametrize("sampling", ["without_replacement", "with_replacement"])
+def test_a_step_copies_nothing_to_the_device(sampling: Any) -> None:
+    """One copy a block of 40 batches, and in between only views; as on any device whose memory is not the host's."""
+    batches, device = Batches(Stream("b", 3, 0), 50_000, 100, sampling), torch.device("meta")
+    with Counted() as counted:
+        rows = [batches.draw(step, 4, device) for step in range(80)]
+    assert {tuple(row.shape) for row in rows} == {(4, 100)}
+    assert counted.names.count("aten::_to_copy") == 2
+    assert set(counted.names) <= {"aten::lift_fresh", "aten::_to_copy", "aten::select"}
+
+
+class Counted(TorchDispatchMode):
+    """Notes every torch operation; indexing by a mask as `aten::nonzero`, which it is on a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(function.name().partition(".")[0])
+        indices = args[1] if "aten::index" in self.names[-1] and len(args) > 1 and isinstance(args[1], list | tuple) else ()
+        if any(isinstance(index, torch.Tensor) and index.dtype == torch.bool for index in indices):
+            self.names.append("aten::nonzero")
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("quench", {"scheme": "heun"}),
+        ("quench", {"batch_size": 4}),
+        ("langevin", {"temperature": 0.01}),
+        ("langevin", {"temperature": 0.01, "batch_size": 4, "ramp": {"start": 0.1, "until": 1.0}}),
+        ("sgd", {"momentum": 0.9, "weight_decay": 0.01, "nesterov": True, "batch_size": 4}),
+        ("sgd", {"batch_size": 4, "sampling": "with_replacement"}),
+    ],
+)
+@pytest.mark.parametrize("make", ["pspin", "quadratic", "cnn"])
+def test_no_step_of_a_chunk_waits_for_the_device(make: str, kind: str, options: dict[str, Any]) -> None:
+    """No number is asked for by the host, as `.item()`, `bool(…)`, a mask or a comparison of tensors would."""
+    options = {name: value for name, value in options.items() if make != "pspin" or name != "weight_decay"}
+    system = Setting.of(load(tables(make, kind))).system(0)
+    moves = dynamics(kind, system, **options)
+    state, watch = begin(system, moves, 2), Watch.over(torch.zeros(2, 1), True)
+    with Counted() as counted:
+        moves.advance(system, state, 5, watch)
+    assert state.step == 5
+    assert len(counted.names) > 20
+    asked = {name for name in counted.names if name.removeprefix("aten::") in ASKING}
+    assert not asked
+
+
+ASKING = ("_local_scalar_dense", "item", "is_nonzero", "nonzero", "equal", "masked_select", "unique_dim", "_unique2", "allclose")
+"""What can't be answered before the device has come to it."""
+
+
+@pytest.mark.parametrize(
+    "ask", [lambda x: x.sum().item(), lambda x: bool(x[0] > 0), lambda x: x[x > 0], lambda x: float(x.max())]
+)
+def test_waiting_for_the_device_would_be_seen(ask: Any) -> None:
+    with Counted() as counted:
+        ask(torch.ones(3))
+    assert {name.removeprefix("aten::") for name in counted.names} & set(ASKING)
+
+
+def test_batches_of_two_sizes_from_one_stream_have_nothing_in_common() -> None:
+    """Stages of a protocol share a stream: with another size the same epoch must not bring the same order again."""
+    small, large = (Batches(Stream("b", 3, 0), 1_000, size) for size in (50, 100))
+    ahead = np.concatenate([small.batch(step, 0) for step in range(20)])
+    again = np.concatenate([large.batch(step, 0) for step in range(10)])
+    assert (ahead == again).sum() < 10
 
 
 @pytest.mark.parametrize(("size", "count"), [(20, 20), (1, 1), (80, 80), (0.25, 20), (1.0, 80), (0.99, 79), (0.5, 40), (1e-6, 1)])

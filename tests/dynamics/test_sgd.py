@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.dynamics.test_quadratic import regression
+from tests.engine_tools import load, tables
 from tests.models import FreeSpins, begin, dynamics
 
-from glassyrun import Batches, Stream
+import glassyrun
+from glassyrun import Batches, Evaluation, State, Stream, System, Tilted
 from glassyrun.batches import Permutation
 
 
-@pytest.mark.parametrize(("momentum", "weight_decay"), [(0.0, 0.0), (0.9, 0.0), (0.5, 0.01), (0.0, 0.1)])
-def test_equals_torch_optim(momentum: float, weight_decay: float) -> None:
+class Level(System):
+    """Flat space without an energy."""
+
+    def __init__(self) -> None:
+        self.dof, self.terms, self.blocks = 3, 1, {"x": slice(0, 3)}
+
+    def initial(self, streams: Sequence[Stream]) -> State:
+        return State(torch.zeros(len(streams), 3, dtype=torch.float64))
+
+    def energy(self, state: State, terms: torch.Tensor | None = None) -> torch.Tensor:
+        return state.x.new_zeros(state.replicas)
+
+    def gradient(self, state: State, batch: torch.Tensor | None = None) -> Evaluation:
+        return Evaluation(self.energy(state), torch.zeros_like(state.x))
+
+
+FLOWS = [
+    ("quench", {"dt": 0.05}, 0.05),
+    ("quench", {"dt": 0.05, "scheme": "heun"}, 0.05),
+    ("langevin", {"dt": 0.05}, 0.05),
+    ("sgd", {"learning_rate": 0.02}, 0.02),
+    ("sgd", {"learning_rate": 0.02, "momentum": 0.9}, 0.2),
+    ("sgd", {"learning_rate": 0.02, "momentum": 0.9, "nesterov": True}, 0.2),
+]
+
+
+@pytest.mark.parametrize(
+    ("momentum", "weight_decay", "nesterov"),
+    [(0.0, 0.0, False), (0.9, 0.0, False), (0.5, 0.01, False), (0.0, 0.1, False), (0.9, 0.0, True), (0.5, 0.01, True)],
+)
+def test_equals_torch_optim(momentum: float, weight_decay: float, nesterov: bool) -> None:
     """Step by step, same batches, to float64 rounding."""
     system = regression()
-    moves = dynamics("sgd", system, learning_rate=0.05, momentum=momentum, weight_decay=weight_decay, batch_size=4)
+    options = {"momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov}
+    moves = dynamics("sgd", system, learning_rate=0.05, batch_size=4, **options)
     state = begin(system, moves, 1)
     w = torch.nn.Parameter(state.x[0].clone())
-    optimiser = torch.optim.SGD([w], lr=0.05, momentum=momentum, weight_decay=weight_decay)
+    optimiser = torch.optim.SGD([w], lr=0.05, **options)
     for step in range(40):
         batch = moves.draw(step, state).batch[0]
         optimiser.zero_grad()
@@ -39,11 +74,31 @@ def test_sgd_with_all_terms_is_a_quench_by_euler() -> None:
     torch.testing.assert_close(one.x, two.x, rtol=1e-13, atol=1e-14)
 
 
-def test_momentum_on_the_sphere_stays_tangent() -> None:
-    from glassyrun import Tilted
+def test_nesterov_without_momentum_is_refused() -> None:
+    table = tables("quadratic", "sgd", dynamics={"kind": "sgd", "nesterov": True})
+    with pytest.raises(glassyrun.GlassyrunError, match="dynamics: nesterov = true without momentum; give momentum"):
+        load(table)
 
+
+@pytest.mark.parametrize(("kind", "options", "flow"), FLOWS)
+def test_time_along_the_gradient_flow(kind: str, options: dict[str, Any], flow: float) -> None:
+    """Down a constant slope x goes −g·flow a step, once momentum has come up to it."""
+    table = {"kind": kind, **options} | ({"temperature": 0.0} if kind == "langevin" else {})
+    announced = load(tables("quadratic", kind, dynamics=table)).stages[0].flow_step
+    system = Tilted(Level(), torch.ones(1, 3, dtype=torch.float64))
+    moves = dynamics(kind, system, **{name: value for name, value in table.items() if name != "kind"})
+    state = begin(system, moves, 1)
+    moves.advance(system, state, 400)
+    before = state.x.clone()
+    moves.advance(system, state, 10)
+    assert moves.flow_step == announced == pytest.approx(flow)
+    torch.testing.assert_close(state.x - before, torch.full_like(before, 10 * flow), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_on_the_sphere_stays_tangent(nesterov: bool) -> None:
     system = Tilted(FreeSpins(6), torch.ones(1, 6, dtype=torch.float64))
-    moves = dynamics("sgd", system, learning_rate=0.1, momentum=0.9)
+    moves = dynamics("sgd", system, learning_rate=0.1, momentum=0.9, nesterov=nesterov)
     state = begin(system, moves, 3)
     moves.advance(system, state, 50)
     assert float(system.manifold.drift(state.x).abs().max()) < 1e-13
