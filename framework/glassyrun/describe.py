@@ -20,7 +20,7 @@ from glassyrun.spec.words import all_options_in, field_words, fields_of, options
 
 TITLES = {
     "systems": "Systems, `[system]`",
-    "dynamics": "Dynamics, `[dynamics]`",
+    "dynamics": "Dynamics, `[dynamics]`, or `[[dynamics]]` for stages",
     "observables": "Observables, `[[observables]]`",
     "datasets": "Data sets, `[system.data]`",
 }
@@ -28,6 +28,36 @@ INTRODUCTION = """# Spec reference
 
 A spec is a TOML file. This page is written by `python -m glassyrun.describe` from the models that check it, with the plugins
 that are installed. `--set FIELD=VALUE` changes any field by its dotted name, `observables.0.name` for one in an array.
+"""
+
+STAGES = """### Stages
+
+`[dynamics]` is one table, or an array `[[dynamics]]` of stages that follow one another, of one kind or of several:
+
+```toml
+[system]
+kind = "quadratic"
+n = 100
+
+[[dynamics]]
+kind = "sgd"
+batch_size = 20
+until = 1000
+
+[[dynamics]]
+kind = "langevin"
+temperature = 1e-4
+
+[schedule]
+horizon = 1200
+```
+
+Each stage but the last has `until`, the time of the run at which it ends; the last one ends at `schedule.horizon`. Time is
+the sum of each stage's own: steps for SGD, `dt` for the others. Steps are counted through all stages, so that no batch and no noise
+is drawn twice, and a new learning rate goes on with the epoch. Momentum is handed on to a stage that has it too; a temperature
+ramp counts from the beginning of its stage. Times of the grids `time` and `t_w` go to the nearest step, lags `t` to multiples of
+the smallest `dt`; where t_w + t falls between two steps the pair is NaN. `--set dynamics.1.temperature=0.3` changes a field of the
+second stage.
 """
 
 
@@ -72,6 +102,7 @@ def reference(registry: Registry) -> str:
         parts += [text_of(options), _table(options)]
     for point in POINTS:
         parts.append(f"## {TITLES[point]}")
+        parts += [STAGES] if point == "dynamics" else []
         for entry in sorted(registry.kinds(point).values(), key=lambda entry: entry.kind):
             parts += [f"### `{entry.kind}`", text_of(entry.options), _table(entry.options)]
             for nested in _nested(entry.options):

@@ -47,20 +47,11 @@ class Footprint:
     """Lines for `glassyrun plan`."""
 
 
-def _unless_told_otherwise(answer: bool) -> Any:
-    """A property that subclasses may override by a plain bool, which pydantic allows for a ClassVar alone."""
-
-    def told(options: object) -> bool:
-        return answer
-
-    return property(told)
-
-
 class SystemOptions(PluginOptions):
     """The table `[system]`."""
 
-    disordered: ClassVar[Any] = _unless_told_otherwise(True)
-    """Whether different samples differ, a bool or a property; a system without disorder refuses more than one."""
+    disordered: ClassVar[Any] = True
+    """Whether different samples differ, a bool; a property where it depends on options. More than one sample is refused without."""
 
     @abstractmethod
     def footprint(self, context: Context) -> Footprint:
@@ -170,8 +161,8 @@ class ObservableOptions(PluginOptions):
 class DatasetOptions(PluginOptions):
     """The table `[system.data]` of a system that learns."""
 
-    disordered: ClassVar[Any] = _unless_told_otherwise(False)
-    """Whether the data differ from one disorder sample to the next, a bool or a property."""
+    disordered: ClassVar[Any] = False
+    """Whether the data differ from one disorder sample to the next, a bool; a property where it depends on options."""
 
     @abstractmethod
     def load(self, context: Context) -> LabelledData:

@@ -14,6 +14,7 @@ from glassyrun.guard import plugin_code
 from glassyrun.machine import available, numerics
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.options import DynamicsOptions, Footprint
+from glassyrun.schedule import Schedule
 from glassyrun.spec.model import Spec
 from glassyrun.state import State
 from glassyrun.system import System
@@ -36,7 +37,7 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
         *_stages(setting),
         f"ensemble     {_count(ensemble.samples, 'sample')} of {_count(ensemble.replicas, 'replica')}, start = {ensemble.start}",
         f"grids        {len(schedule.time)} times, {len(schedule.t_w)} waiting times, {len(schedule.t)} lags: "
-        f"{len(events)} events, {pairs} pairs",
+        f"{len(events)} events, {pairs} pairs{_between(schedule)}",
         f"memory       about {_size(setting.memory(footprint))} "
         f"({_size(footprint.bytes)} of them stored by the system); {_size(available(setting.device))} "
         f"are free on {setting.device}",
@@ -46,6 +47,11 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
     with numerics(spec):
         lines += _timing(setting, pairs)
     return "\n".join(lines)
+
+
+def _between(schedule: Schedule) -> str:
+    missed = 0 if schedule.clock.even else schedule.between()
+    return f", {missed} more fall between two steps and are NaN: choose lags that are whole steps of all stages" if missed else ""
 
 
 def _steps(setting: Setting) -> list[int]:

@@ -111,6 +111,13 @@ class Schedule:
         """For each waiting time, the last step at which its reference is read."""
         return [max((step for _, step in self._later(since)), default=since) for since in self.t_w]
 
+    def between(self) -> int:
+        """Pairs within the horizon that are not measured, because t_w + t falls between two steps."""
+        end = self.clock.time(self.horizon) * (1 + ROUNDING)
+        lags = np.array(self.t) * self.clock.shortest
+        within = sum(int((self.clock.time(since) + lags <= end).sum()) for since in self.t_w)
+        return within - sum(len(self._later(since)) for since in self.t_w)
+
     def _later(self, since: int) -> list[tuple[int, int]]:
         """Index of the lag and step of t_w + t, wherever that is a step of the run."""
         if self.clock.even:

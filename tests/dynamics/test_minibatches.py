@@ -80,6 +80,7 @@ def test_a_batch_is_the_same_however_it_is_asked_for(sampling: Any, size: int) -
     for step in (0, 1, 2, 57, 58, 300, 41, 0):
         rows = far.draw(step, 3, cpu)
         assert torch.equal(rows, near.draw(step, 3, cpu))
+        assert torch.equal(rows[:1], far.draw(step, 1, cpu))
         assert torch.equal(rows[:1], Batches(Stream("b", 3, 0), terms, size, sampling).draw(step, 1, cpu))
         for replica in range(3):
             assert np.array_equal(far.batch(step, replica), rows[replica].numpy())

@@ -231,6 +231,13 @@ def test_the_plan_lists_stages_notes_and_times(monkeypatch: pytest.MonkeyPatch) 
     assert [words[3].split(", ")[1][:12] for words in steps] == ["5 steps take", "2 steps take", "4 steps take"]
 
 
+def test_the_plan_counts_pairs_that_no_step_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("glassyrun.plan.CALIBRATION_SECONDS", 0.01)
+    schedule = {"horizon": 5.2, "time": [0.0], "t_w": [0.0, 4.0, 5.0], "t": [0.0, 0.1, 1.0, 1.1]}
+    text = plan(load(staged("quadratic", "sgd then langevin", schedule=schedule)))
+    assert "7 pairs, 3 more fall between two steps and are NaN" in text
+
+
 # What observables are told of stages, and what they carry along.
 
 

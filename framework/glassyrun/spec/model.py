@@ -40,7 +40,10 @@ GridSpec = TimeList | LogGrid | LinearGrid
 
 
 class ScheduleOptions(Options):
-    """The table `[schedule]`: how long, and when what is measured. Times are in units of the dynamics (steps for SGD)."""
+    """The table `[schedule]`: how long, and when what is measured. Times are in units of the dynamics (steps for SGD).
+
+    Under stages of `[[dynamics]]` the time is the sum of each stage's own.
+    """
 
     horizon: Annotated[float, Field(gt=0, description="length of the run, in units of time of the dynamics (steps for SGD)")]
     time: Annotated[
@@ -96,9 +99,7 @@ class Spec(Options):
     system: Annotated[SerializeAsAny[SystemOptions], Field(description="what evolves")]
     dynamics: Annotated[
         SerializeAsAny[DynamicsOptions] | Stages,
-        Field(
-            description="how it evolves: one table, or an array of stages one after another, each with the time `until` which it lasts"
-        ),
+        Field(description="how it evolves: one table, or an array of stages one after another, each but the last with `until`"),
     ]
     schedule: Annotated[ScheduleOptions, Field(description="how long, and when what is measured")]
     ensemble: Annotated[EnsembleOptions, Field(description="how many runs")] = EnsembleOptions()
