@@ -133,16 +133,13 @@ class Setting:
         with plugin_code(self._system):
             return check_system(self._system, self.spec.system.build(self.context("system", sample)))
 
-    def dynamics(self, system: System, sample: int, stage: int = 0, begun: State | None = None) -> Dynamics:
+    def dynamics(self, system: System, sample: int, stage: int = 0, owner: str = "dynamics") -> Dynamics:
         """The dynamics of one stage. All stages are built for one owner: steps are counted through, so no number is drawn twice.
-
-        What begins from another run's State has numbers of its own too: that run's chance is in the State already.
 
         Raises:
             Refusal: if the pairing has no meaning.
         """
         options, place = self.spec.stages[stage], self._dynamics(stage)
-        owner = "dynamics" if begun is None else f"dynamics/from {state_digest(begun)}"
         context = self.context(owner, sample, self.clock.stretches[stage].begins)
         with plugin_code(place):
             try:
@@ -152,8 +149,12 @@ class Setting:
             return check_dynamics(place, built, options)
 
     def stages(self, system: System, sample: int, begun: State | None = None) -> tuple[Dynamics, ...]:
-        """The dynamics of all stages, in the order of time; `begun` is the State of another run that they begin from."""
-        return tuple(self.dynamics(system, sample, stage, begun) for stage in range(len(self.spec.stages)))
+        """The dynamics of all stages, in the order of time.
+
+        What begins from another run's State draws numbers of its own: that run's chance is in the State already.
+        """
+        owner = "dynamics" if begun is None else f"dynamics/from {state_digest(begun)}"
+        return tuple(self.dynamics(system, sample, stage, owner) for stage in range(len(self.spec.stages)))
 
     def observables(self, system: System, sample: int, stages: Sequence[Dynamics]) -> dict[str, Observable]:
         """The observables by label.

@@ -121,7 +121,11 @@ class Observable(ABC):
         return now.once(frozen_copy)
 
     def follow(self, now: Snapshot, then: Reference) -> None:
-        """Brings a reference that lives on up to now; called after every chunk. The default keeps it frozen."""
+        """Brings a reference that lives on up to now; called after every chunk of steps, which lies within one stage of a protocol.
+
+        Where a stage ends, a reference whose State has come along, step by step, is handed to the next one with the run's own
+        State. The default keeps it frozen.
+        """
 
     @abstractmethod
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:

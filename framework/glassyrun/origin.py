@@ -170,13 +170,12 @@ def _final(name: str, directory: Path, manifest: Manifest, samples: int) -> Orig
     if manifest.checkpoint is not None:
         newest[manifest.checkpoint.about["sample"]] = (manifest.checkpoint, "state/")
     missing = [sample for sample in range(samples) if sample not in newest]
-    if missing and manifest.complete and not manifest.finals:
+    if (manifest.complete and not manifest.finals) or any("time" not in blob.about for blob, _ in newest.values()):
         raise Refusal(f"--from {name}: that run was made by a version that kept no final States; run it again with --fresh")
     if missing:
         has = f"States of {len(newest)} samples" if newest else "no State yet"
-        raise Refusal(
-            f"--from {name}: holds {has}, expected {samples}, one for each sample; let it run on, or lower ensemble.samples"
-        )
+        remedy = "lower ensemble.samples" if manifest.complete else "let it run on, or lower ensemble.samples"
+        raise Refusal(f"--from {name}: holds {has}, expected {samples}, one for each sample; {remedy}")
     blobs = [newest[sample] for sample in range(samples)]
     steps = {blob.about["step"]: blob.about["time"] for blob, _ in blobs}
     if len(steps) > 1:

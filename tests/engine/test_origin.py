@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from tests.engine.test_resume import attempt
 from tests.engine_tools import Crash, Killed, load, tables
 
 import glassyrun
-from glassyrun import Refusal, State, StorageError, api, result
+from glassyrun import Refusal, State, StorageError, api, files, result
 from glassyrun.experiment import Experiment, Setting
 from glassyrun.machine import numerics
 from glassyrun.origin import Origin, state_digest
@@ -30,7 +33,7 @@ FREQUENT = {"checkpoint_seconds": 1e-9}
 
 def spec_of(moves: dict[str, Any], horizon: float, system: str = "quadratic", /, **changes: Any) -> Spec:
     schedule = {"horizon": horizon, "time": {"n": 5}, "t_w": [0.0, horizon / 2], "t": [0.0]}
-    return load(tables(system, "sgd", dynamics=moves, **({"schedule": schedule} | changes)))
+    return load(tables(system, "sgd", **({"dynamics": moves, "schedule": schedule} | changes)))
 
 
 def final(directory: Path, sample: int = 0) -> State:
@@ -117,7 +120,7 @@ def test_no_number_is_drawn_a_second_time(tmp_path: Path) -> None:
     system = setting.system(0)
     draws = []
     for begun in (None, final(tmp_path / "a"), final(tmp_path / "b")):
-        moves = setting.dynamics(system, 0, 0, begun)
+        (moves,) = setting.stages(system, 0, begun)
         draws += [moves.draw(step, setting.start(system, moves, 0)) for step in range(10)]
     noises = {tuple(draw.noise[0][0, :2].tolist()) for draw in draws}
     assert len(noises) == 30
@@ -302,6 +305,32 @@ def test_what_was_killed_before_it_measured_anything_may_be_another_run(runs: Pa
     assert [path.name.split("-")[1] for path in (place / "checkpoints").iterdir()] == ["final.safetensors"]
 
 
+@pytest.mark.parametrize("call", [*range(14), 20, 30, 40])
+def test_a_full_disk_loses_neither_starts_nor_final_states(
+    call: int, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The n-th fsync fails; once there is room again the same command ends with the same bytes."""
+    stages = [{**SGD, "until": 2.0}, HOT]
+    spec = spec_of(QUENCH, 2.1, dynamics=stages, run=FREQUENT)
+    left, true = [call], os.fsync
+
+    def full(handle: int) -> None:
+        left[0] -= 1
+        if left[0] == -1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        true(handle)
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    with contextlib.suppress(StorageError):
+        api.execute(spec, tmp_path / "b", start_from=runs / "a", quiet=True)
+    assert left[0] < 0
+    monkeypatch.setattr(files.os, "fsync", true)
+    api.execute(spec, tmp_path / "b", start_from=runs / "a", quiet=True)
+    api.execute(spec, tmp_path / "whole", start_from=runs / "a", quiet=True)
+    assert (tmp_path / "b" / "result.nc").read_bytes() == (tmp_path / "whole" / "result.nc").read_bytes()
+    assert state_digest(final(tmp_path / "b")) == state_digest(final(tmp_path / "whole"))
+
+
 def test_a_run_begins_from_configurations_that_another_kept(runs: Path) -> None:
     """x as it was at t_w, and nothing of the memory."""
     kept = glassyrun.run(spec_of(HOT, 0.5, observables=[{"kind": "configurations", "name": "x"}]), quiet=True).x
@@ -315,9 +344,14 @@ def test_a_run_begins_from_configurations_that_another_kept(runs: Path) -> None:
 def test_the_newest_state_of_a_run_of_an_older_format_is_not_guessed(runs: Path, tmp_path: Path) -> None:
     shutil.copytree(runs / "a", tmp_path / "old")
     raw = json.loads((tmp_path / "old" / "manifest.json").read_text())
-    del raw["finals"], raw["starts"]
+    (last,) = raw.pop("finals")
+    del raw["starts"]
     raw["format"] = 1
     (tmp_path / "old" / "manifest.json").write_text(json.dumps(raw))
     with pytest.raises(Refusal, match="made by a version that kept no final States"):
         glassyrun.run(spec_of(HOT, 0.5), start_from=tmp_path / "old", quiet=True)
     assert result.assemble(tmp_path / "old").attrs["complete"] == 1
+    del last["about"]["time"]
+    (tmp_path / "old" / "manifest.json").write_text(json.dumps(raw | {"complete": False, "checkpoint": last}))
+    with pytest.raises(Refusal, match="made by a version that kept no final States"):
+        glassyrun.run(spec_of(HOT, 0.5), start_from=tmp_path / "old", quiet=True)
