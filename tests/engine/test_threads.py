@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 
 import pytest
@@ -38,4 +39,31 @@ def test_a_fault_is_raised_when_no_part_works_any_more(bad):
     assert finished.is_set()
     finished.clear()
     together(lambda part: finished.set() if part == 1 else None, 2)  # the worker is fit for the next task
+    assert finished.is_set()
+
+
+def test_what_was_interrupted_while_it_waited_is_no_answer_to_the_next():
+    """Ctrl-C in a notebook: the call ends while another thread still works; the next one must wait for its own parts."""
+    ready, gate, finished = threading.Event(), threading.Event(), threading.Event()
+    asking = threading.get_ident()
+
+    def interrupted(part: int) -> None:
+        if part == 0:
+            ready.set()  # nothing is left to do on this thread but to wait
+        else:
+            ready.wait(30)
+            signal.pthread_kill(asking, signal.SIGINT)
+            gate.wait(30)
+
+    def next_one(part: int) -> None:
+        if part == 0:
+            gate.set()
+        else:
+            for _ in range(1_000_000):  # in Python, so that the asking thread has every chance not to wait
+                pass
+            finished.set()
+
+    with pytest.raises(KeyboardInterrupt):
+        together(interrupted, 2)
+    together(next_one, 2)
     assert finished.is_set()
