@@ -29,7 +29,7 @@ from glassyrun.progress import Reporter, reporter
 from glassyrun.registry import Registry
 from glassyrun.spec.load import diff_specs, dump_spec, load_spec
 from glassyrun.spec.model import Spec
-from glassyrun.store import Manifest, Store
+from glassyrun.store import Manifest, Store, read_manifest
 
 NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds",)
 """Fields that may change under a run."""
@@ -142,12 +142,20 @@ def execute(
     Raises:
         GlassyrunError: one sentence on what is wrong; its `exit_code` tells the kind.
     """
-    origin = None if start_from is None else Origin.read(start_from, spec.ensemble.samples, but=directory)
+    own = None if start_from is None or fresh else _own_copy(directory)
+    try:
+        origin = None if start_from is None else Origin.read(start_from, spec.ensemble.samples, but=directory)
+    except StorageError as error:
+        if own is None:
+            raise
+        origin = None
+        reporter(quiet).warn(f"{error}; this run was begun from {told(own)} and goes on from its own copy")
     setting = Setting.of(spec, data_root, origin)
     store = Store.open(directory, dump_spec(spec), fresh=fresh)
     try:
         _check_same(store.manifest, spec, directory)
-        _check_origin(store.manifest, origin, reporter(quiet), directory)
+        if start_from is None or origin is not None:
+            _check_origin(store.manifest, origin, reporter(quiet), directory)
         if store.manifest.complete:
             path = directory / "result.nc"
             _tell_of_the_past(store.manifest, setting, reporter(quiet))
@@ -217,6 +225,12 @@ def _check_same(manifest: Manifest, spec: Spec, directory: Path) -> None:
         raise Refusal(
             f"{directory}: holds a run of another spec: {changed}; choose another directory with -o DIR, or begin anew with --fresh"
         )
+
+
+def _own_copy(directory: Path) -> str | None:
+    """Where a run that has measured something was begun from, of which it then has a copy; the other run may be gone."""
+    manifest = read_manifest(directory)
+    return None if manifest is None or manifest.untouched else manifest.attributes.get("started_from")
 
 
 def _check_origin(manifest: Manifest, origin: Origin | None, tell: Reporter, directory: Path) -> None:

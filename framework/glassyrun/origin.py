@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -88,7 +89,9 @@ class Origin:
         other = tomli.loads(self.spec)
         same = other.get("system") == spec_tables(spec)["system"]
         if same and spec.system.disordered and other.get("seed") != spec.seed:
-            return [f"--from {self.name}: that run has another disorder, its seed was {other.get('seed')} and is now {spec.seed}"]
+            # part of the result: no path of a machine
+            was = other.get("seed")
+            return [f"this run begins from a run that has another disorder: its seed was {was}, now it is {spec.seed}"]
         return []
 
 
@@ -143,7 +146,7 @@ def taken_over(system: System, fresh: State, begun: State) -> State:
         )
     memory = dict(fresh.system)
     for name, value in begun.system.items():
-        if name not in memory or memory[name].shape == value.shape:
+        if name in memory and memory[name].shape == value.shape:
             memory[name] = here(value)
     return State(x, 0, memory, {name: here(value) for name, value in begun.dynamics.items()})
 
@@ -156,7 +159,9 @@ def _parsed(name: str) -> tuple[Path, float | None]:
         try:
             t_w = float(after)
         except ValueError:
-            raise Refusal(f"--from {name}: found '{after}' after the @, expected a waiting time such as {before}@100") from None
+            t_w = math.nan
+        if not math.isfinite(t_w):
+            raise Refusal(f"--from {name}: found '{after}' after the @, expected a waiting time such as {before}@100")
         name = before
     path = Path(name)
     return path.parent if path.name == "result.nc" else path, t_w

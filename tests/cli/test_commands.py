@@ -62,7 +62,7 @@ def test_options_reach_the_engine(say: Say, calls: Calls) -> None:
 
 
 def test_the_directory_says_where_a_run_begins(say: Say, calls: Calls) -> None:
-    for origin, name in (("runs/x", "from=x"), ("runs/x/", "from=x"), ("../y@10", "from=y@10")):
+    for origin, name in (("runs/x", "from=x"), ("runs/x/", "from=x"), ("runs/x/result.nc", "from=x"), ("../y@10", "from=y@10")):
         say("line.toml", "--set", "system.n=8", "--from", origin)
         assert calls.made[-1][1]["directory"] == Path(f"runs/line,system.n=8,{name}")
     say("line.toml", "--from", "runs/line,system.n=8")

@@ -19,7 +19,7 @@ import glassyrun
 from glassyrun import Refusal, State, StorageError, api, files, result
 from glassyrun.experiment import Experiment, Setting
 from glassyrun.machine import numerics
-from glassyrun.origin import Origin, state_digest
+from glassyrun.origin import Origin, state_digest, taken_over
 from glassyrun.references import unpack
 from glassyrun.spec.load import dump_spec
 from glassyrun.spec.model import Spec
@@ -79,6 +79,18 @@ def test_the_system_s_memory_is_taken_over(tmp_path: Path) -> None:
     (count,) = (name for name in first.system if "num_batches" in name)
     assert first.system[count].tolist() == [4, 4]
     assert second.system[count].tolist() == [8, 8]
+
+
+def test_memory_that_this_system_does_not_have_is_left_behind() -> None:
+    """Batch norm's statistics, taken to a network of as many weights with another norm, would be carried along for ever."""
+    system = Setting.of(spec_of(QUENCH, 0.2)).system(0)
+    x = torch.zeros(2, 5)
+    begun = State(x + 1, 7, {"mean": torch.ones(2, 3), "grown": torch.ones(2, 4), "stranger": torch.ones(2)})
+    taken = taken_over(system, State(x, 0, {"mean": torch.zeros(2, 3), "grown": torch.zeros(2, 3)}), begun)
+    assert torch.equal(taken.x, begun.x)
+    assert taken.system.keys() == {"mean", "grown"}
+    assert torch.equal(taken.system["mean"], torch.ones(2, 3))
+    assert torch.equal(taken.system["grown"], torch.zeros(2, 3))
 
 
 NORMED = '''
@@ -225,11 +237,43 @@ def test_another_origin_is_another_run(tmp_path: Path) -> None:
     assert not api.execute(spec, tmp_path / "b", start_from=tmp_path / "2", quiet=True, fresh=True).already_done
 
 
+@pytest.mark.parametrize("finished", [False, True])
+def test_it_goes_on_where_the_other_run_is_not_there_any_more(
+    finished: bool, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """From its own copy, to the same bytes; one that has none yet can't."""
+    spec = spec_of(HOT, 0.5, run=FREQUENT, ensemble={"samples": 2, "replicas": 2})
+    ran(spec, tmp_path / "a")
+    ran(spec, tmp_path / "whole", tmp_path / "a")
+    ran(spec, tmp_path / "parts", tmp_path / "a") if finished else stopped(spec, tmp_path / "parts", tmp_path / "a")
+    shutil.rmtree(tmp_path / "a")
+    capsys.readouterr()
+    outcome = api.execute(spec, tmp_path / "parts", start_from=tmp_path / "a", quiet=True)
+    assert outcome.already_done == finished
+    assert "holds no run" in (told := capsys.readouterr().err)
+    assert "goes on from its own copy" in told
+    assert outcome.result.read_bytes() == (tmp_path / "whole" / "result.nc").read_bytes()
+    for fresh, place in ((True, "parts"), (False, "new")):
+        with pytest.raises(StorageError, match="holds no run"):
+            api.execute(spec, tmp_path / place, start_from=tmp_path / "a", quiet=True, fresh=fresh)
+    assert (tmp_path / "parts" / "result.nc").exists()
+
+
+def stopped(spec: Spec, directory: Path, origin: Path) -> None:
+    """A run that began elsewhere and was killed in its first sample."""
+    store, crash = Store.open(directory, dump_spec(spec)), Crash(after=3)
+    began = Origin.read(origin, spec.ensemble.samples, but=directory)
+    with numerics(spec), pytest.raises(Killed):
+        spec.system.solver().run(Experiment(Setting.of(spec, origin=began), store, crash, crash.stop))
+    store.close()
+
+
 def test_another_seed_of_the_same_system_is_told_loudly(tmp_path: Path) -> None:
     """Its couplings are others, so x comes from another disorder."""
     ran(spec_of(QUENCH, 0.2, "pspin", seed=1), tmp_path / "a")
     told = glassyrun.run(spec_of(QUENCH, 0.2, "pspin", seed=2), start_from=tmp_path / "a", quiet=True).attrs["warnings"]
-    assert "that run has another disorder, its seed was 1 and is now 2" in told
+    assert "begins from a run that has another disorder: its seed was 1, now it is 2" in told
+    assert str(tmp_path) not in told
     assert "warnings" not in glassyrun.run(spec_of(HOT, 0.2, "pspin", seed=1), start_from=tmp_path / "a", quiet=True).attrs
 
 
@@ -251,6 +295,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("a@0.25", {}, "that run kept no configurations; add"),
     ("a@soon", {}, "found 'soon' after the @, expected a waiting time such as"),
     ("kept@0.2", {}, "found t_w = 0.2, expected a waiting time of that run; the nearest is 0.25"),
+    ("kept@nan", {}, "found 'nan' after the @, expected a waiting time such as"),
+    ("kept@inf", {}, "found 'inf' after the @, expected a waiting time such as"),
     ("diverged", {}, "that run diverged"),
     ("nothing", {}, "holds no run"),
     ("b", {}, "is the directory of this run"),

@@ -25,7 +25,8 @@ def run_name(path: PurePath | str, overrides: Sequence[str] = (), origin: str | 
     stem = PurePath(path).stem
     pairs = _ordered([split_override(text) for text in overrides])
     if origin is not None:
-        pairs.append(("from", PurePath(origin).name))
+        place = PurePath(origin)
+        pairs.append(("from", (place.parent if place.name == "result.nc" else place).name))
     parts = [stem, *(f"{field}={value}" for field, value in pairs)]
     safe = ",".join(UNSAFE.sub("_", part) for part in parts).lstrip(".-") or "run"
     if safe == ",".join(parts) and len(safe) <= LONGEST:
