@@ -20,6 +20,7 @@ from .options import (
     SystemOptions,
     described,
 )
+from .schedule import Schedule
 from .solver import Solver
 from .state import Evaluation, State
 from .stream import Stream, replica_normals
@@ -55,6 +56,7 @@ __all__ = [
     "Reference",
     "Refusal",
     "Sampling",
+    "Schedule",
     "Snapshot",
     "Solver",
     "Sphere",

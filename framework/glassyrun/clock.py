@@ -92,6 +92,10 @@ class Clock:
         at = self.stretches[number]
         return at.begins + round((time - at.since) / at.dt)
 
+    def lag(self, time: float) -> int:
+        """A lag in units of the shortest time per step, rounded to the nearest."""
+        return round(time / self.shortest)
+
     def steps(self, times: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """The nearest step to each of many times, and whether it falls on that step."""
         since = np.array([stretch.since for stretch in self.stretches])

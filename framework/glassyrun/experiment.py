@@ -169,7 +169,7 @@ class Setting:
         checked = check_observables(built)
         for label, observable in checked.items():
             with plugin_code(f"observables.{label}"):
-                observable.suits(stages)
+                observable.suits(stages, self.schedule)
         return checked
 
     def watches(self, dynamics: Dynamics) -> bool:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from glassyrun.clock import Clock
 from glassyrun.dynamics import Dynamics
+from glassyrun.schedule import Schedule
 from glassyrun.state import State
 from glassyrun.system import System
 
@@ -109,12 +110,18 @@ class Observable(ABC):
         """
         return {}
 
-    def suits(self, stages: Sequence[Dynamics]) -> None:
-        """Whether there is anything to measure under these stages of the protocol; called once, before anything is read.
+    def suits(self, stages: Sequence[Dynamics], schedule: Schedule) -> None:
+        """Whether there is anything to measure under these stages of the protocol and on these grids.
+
+        Called once, before anything is read.
 
         Raises:
-            Refusal: if it could measure nothing under any of them.
+            Refusal: if it could measure nothing, or not what it was asked for.
         """
+
+    def wants(self, clock: Clock, since: int, step: int) -> bool:
+        """Whether a pair is read, by the steps of t_w and of t_w + t; one that is not is NaN and costs nothing. All are."""
+        return True
 
     def remember(self, now: Snapshot) -> State:
         """What to keep at t_w; by default one copy of x, shared by all observables."""

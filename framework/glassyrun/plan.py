@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from glassyrun.guard import plugin_code
 from glassyrun.machine import available, numerics
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.options import DynamicsOptions, Footprint
-from glassyrun.schedule import Schedule
+from glassyrun.schedule import Event, Schedule
 from glassyrun.spec.model import Spec
 from glassyrun.state import State
 from glassyrun.system import System
@@ -45,7 +45,7 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
     ]
     setting.check_memory(footprint)
     with numerics(spec):
-        lines += _timing(setting, pairs)
+        lines += _timing(setting, events)
     return "\n".join(lines)
 
 
@@ -81,7 +81,7 @@ def _notes(setting: Setting, footprint: Footprint) -> list[str]:
     return [f"{', '.join(places)}: {note}" if several else note for note, places in notes.items()]
 
 
-def _timing(setting: Setting, pairs: int) -> list[str]:
+def _timing(setting: Setting, events: Sequence[Event]) -> list[str]:
     spec, schedule = setting.spec, setting.schedule
     began = time.perf_counter()
     system = setting.system(0)
@@ -97,10 +97,11 @@ def _timing(setting: Setting, pairs: int) -> list[str]:
         lines.append(f"{name:<12} {_span(cost)}, {_count(steps, 'step')} take {_span(cost * steps)}")
         total, per_step = total + cost * steps, per_step + cost * steps / schedule.horizon
     stepping = max(per_step * schedule.horizon, 1e-9)
-    readings = schedule.points() | {"pairs": pairs}
-    now = Snapshot(system, stages[-1], state, setting.clock)
+    # what looks at mini-batches is priced under a stage that has some
+    acting = next((stage for stage in stages if stage.batches is not None), stages[-1])
+    now = Snapshot(system, acting, state, setting.clock)
     for label, observable in observables.items():
-        cost, count = _reading_seconds(setting, label, observable, now), readings[observable.grid]
+        cost, count = _reading_seconds(setting, label, observable, now), _readings(setting, label, observable, events)
         total += cost * count
         lines.append(
             f"reading      {label}: {count} times, {_span(cost)} each ({cost / max(per_step, 1e-9):.3g} steps), "
@@ -112,6 +113,15 @@ def _timing(setting: Setting, pairs: int) -> list[str]:
         f"foreseen     about {_span(total * samples)} for {_count(samples, 'sample')}",
         *(f"WARNING      {warning}" for warning in setting.warnings(system)),
     ]
+
+
+def _readings(setting: Setting, label: str, observable: Observable, events: Sequence[Event]) -> int:
+    """How often an observable is read."""
+    schedule = setting.schedule
+    if observable.grid != "pairs":
+        return schedule.points()[observable.grid]
+    with plugin_code(f"observables.{label}"):
+        return sum(observable.wants(schedule.clock, schedule.t_w[i], event.step) for event in events for i, _ in event.pairs)
 
 
 def _step_seconds(setting: Setting, system: System, dynamics: Dynamics, stage: int, state: State, stages: int) -> float:

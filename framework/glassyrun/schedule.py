@@ -57,7 +57,7 @@ class Schedule:
             time = tuple(sorted({*time, horizon}))  # where it ends is what one looks at first
         half = _last_before(clock, end / 2)
         t_w = _grid("t_w", options.t_w, first, end, half, clock.step)
-        t = _grid("t", options.t, clock.shortest, end, end, lambda lag: round(lag / clock.shortest))
+        t = _grid("t", options.t, clock.shortest, end, end, clock.lag)
         if len(t_w) * len(t) > MOST_EVENTS:
             raise Refusal(
                 f"schedule: {len(t_w)} waiting times by {len(t)} lags are {len(t_w) * len(t)} pairs, "

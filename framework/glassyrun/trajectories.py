@@ -213,7 +213,8 @@ class Trajectory:
         for i, j in event.pairs:
             kept = self.references.kept.get(i, {})  # a run that resumes has none where nothing is read over pairs
             for label, then in kept.items():
-                self.read(label, (i, j), then)
+                if self.guarded(label, lambda o, then=then: o.wants(self.now.clock, then.since, event.step)):
+                    self.read(label, (i, j), then)
             for then in kept.values():
                 self.now.forget(then)
         self.references.release(event.step)

@@ -18,6 +18,7 @@ from glassyrun import (
     ObservableOptions,
     Reference,
     Refusal,
+    Schedule,
     Snapshot,
     Stream,
     System,
@@ -65,7 +66,7 @@ class GradientNoise(Observable):
             f"{self.label}_mean": Variable("squared mean gradient per degree of freedom, its noise taken off", attributes=about),
         }
 
-    def suits(self, stages: Sequence[Dynamics]) -> None:
+    def suits(self, stages: Sequence[Dynamics], schedule: Schedule) -> None:
         laws = [stage.batches for stage in stages if stage.batches is not None]
         if not laws:
             raise Refusal(

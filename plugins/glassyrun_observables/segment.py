@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, System, Variable, described
+from glassyrun import (
+    Clock,
+    Context,
+    Dynamics,
+    Grid,
+    Observable,
+    Reference,
+    Refusal,
+    Schedule,
+    Snapshot,
+    State,
+    System,
+    Variable,
+    described,
+)
 from glassyrun_observables.energy import Look, ReadEnergyOptions
 
 Times = Annotated[tuple[Annotated[float, described("a time", ge=0)], ...], described("times", min_length=1, strict=False)]
@@ -59,20 +73,45 @@ class Segment(Observable):
         self.label, self.look, self.fractions, self.variables = label, look, fractions, variables
         self.only_t_w, self.only_t = only
 
+    def suits(self, stages: Sequence[Dynamics], schedule: Schedule) -> None:
+        self._refuse_between(schedule, "t_w", self.only_t_w, schedule.clock.step)
+        self._refuse_between(schedule, "t", self.only_t, schedule.clock.lag)
+        if self.only_t_w is None and self.only_t is None:
+            return
+        pairs = ((schedule.t_w[i], event.step) for event in schedule.events() for i, _ in event.pairs)
+        if not any(self.wants(schedule.clock, since, step) for since, step in pairs):
+            raise Refusal(
+                f"observables.{self.label}: none of the pairs that it asks for has t_w + t at a step of the run; take smaller t, or "
+                "raise schedule.horizon"
+            )
+
+    def _refuse_between(
+        self, schedule: Schedule, grid: Literal["t_w", "t"], wanted: Sequence[float] | None, to_step: Callable[[float], int]
+    ) -> None:
+        """Raises a Refusal where a time that is wanted is no point of a grid: it would be NaN without a word."""
+        for time in wanted or ():
+            if to_step(time) not in getattr(schedule, grid):
+                times = schedule.coordinate(grid)
+                nearest = times[abs(times - time).argmin()]
+                raise Refusal(
+                    f"observables.{self.label}.{grid}: found {time:.12g}, which is no point of the grid schedule.{grid}; take "
+                    f"{nearest:.12g}, the nearest, or add {time:.12g} to the grid"
+                )
+
+    def wants(self, clock: Clock, since: int, step: int) -> bool:
+        lag = clock.lag(clock.time(step) - clock.time(since))
+        return self._begins(clock, since) and (self.only_t is None or any(clock.lag(time) == lag for time in self.only_t))
+
     def remember(self, now: Snapshot) -> State:
         """x, which all observables share, and beside it the System's memory, where that is read."""
         shared = super().remember(now)
-        if not now.state.system or self.look.recalibrate or not self._wanted_t_w(now, now.state.step):
+        if not now.state.system or self.look.recalibrate or not self._begins(now.clock, now.state.step):
             return shared
         return State(shared.x, shared.step, {name: value.clone() for name, value in now.state.system.items()})
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
-        if self._wanted_t_w(now, then.since) and self._wanted_t(now, then.since):
-            energy = torch.stack([*self._before_the_end(now, then.state), self.look.now(now)], 1)
-        else:
-            shape = (now.state.replicas, len(self.fractions))
-            energy = torch.full(shape, torch.nan, dtype=torch.float64, device=now.state.x.device)
+        energy = torch.stack([*self._before_the_end(now, then.state), self.look.now(now)], 1)
         barrier = energy.amax(1) - torch.maximum(energy[:, 0], energy[:, -1])
         return {self.label: energy, f"{self.label}_barrier": barrier}
 
@@ -81,12 +120,9 @@ class Segment(Observable):
         for fraction in self.fractions[:-1]:
             yield self.look.at(now.system, between(now.system, then, now.state, fraction))
 
-    def _wanted_t_w(self, now: Snapshot, since: int) -> bool:
-        return self.only_t_w is None or any(now.clock.step(time) == since for time in self.only_t_w)
-
-    def _wanted_t(self, now: Snapshot, since: int) -> bool:
-        began = now.time_of(since)
-        return self.only_t is None or any(now.clock.step(began + lag) == now.state.step for lag in self.only_t)
+    def _begins(self, clock: Clock, since: int) -> bool:
+        """Whether segments from the waiting time at `since` are wanted."""
+        return self.only_t_w is None or any(clock.step(time) == since for time in self.only_t_w)
 
 
 def between(system: System, start: State, end: State, fraction: float) -> State:

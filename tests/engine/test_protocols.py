@@ -15,7 +15,20 @@ from tests.engine.test_resume import _TwinOptions, attempt, bytes_of
 from tests.engine_tools import Crash, final_state, load, tables
 
 import glassyrun
-from glassyrun import Dynamics, Observable, ObservableOptions, Reference, Refusal, Snapshot, State, Variable, api, plot, result
+from glassyrun import (
+    Dynamics,
+    Observable,
+    ObservableOptions,
+    Reference,
+    Refusal,
+    Schedule,
+    Snapshot,
+    State,
+    Variable,
+    api,
+    plot,
+    result,
+)
 from glassyrun.experiment import Setting
 from glassyrun.plan import plan
 from glassyrun.store import read_manifest
@@ -249,7 +262,7 @@ class _Carrying(Observable):
     def __init__(self, asked: list[int]) -> None:
         self.variables, self.asked = {"readings": Variable("readings"), "largest": Variable("largest |x| so far")}, asked
 
-    def suits(self, stages: Sequence[Dynamics]) -> None:
+    def suits(self, stages: Sequence[Dynamics], schedule: Schedule) -> None:
         self.asked.append(len(stages))
         if all(stage.batches is None for stage in stages):
             raise Refusal("observables.carrying: no stage has mini-batches; leave it out")

@@ -11,15 +11,16 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from tests.engine_tools import tables
+from tests.engine_tools import load, tables
 from tests.models import FreeSpins, begin, context, dynamics
 from tests.networks.toy import ModuleOptions, ToyImages, tiny_cnn
 from tests.observables.tools import built, normal, read
 
 import glassyrun
-from glassyrun import Dynamics, Evaluation, Refusal, Snapshot, State, Stream, System
+from glassyrun import Dynamics, Evaluation, Refusal, Schedule, Snapshot, State, Stream, System
+from glassyrun.plan import plan
 from glassyrun_networks.mlp import MlpOptions
-from glassyrun_observables.gradient_noise import GradientNoiseOptions
+from glassyrun_observables.gradient_noise import GradientNoise, GradientNoiseOptions
 from glassyrun_pspin.options import PSpinOptions
 from glassyrun_quadratic.quadratic import QuadraticOptions
 
@@ -31,6 +32,10 @@ SYSTEMS: dict[str, Any] = {
     "cnn": lambda: tiny_cnn(data=ToyImages(train=4)),
     "batch_norm": lambda: ModuleOptions(data=ToyImages(train=4), like="batch_norm").build(context("system")),
 }
+
+
+ANY_GRIDS = Schedule.of(load(tables("quadratic", "sgd")))
+"""Gradient noise asks nothing of the grids."""
 
 
 def all_batches(terms: int, size: int, sampling: str) -> list[tuple[int, ...]]:
@@ -200,13 +205,13 @@ def test_what_has_no_noise_is_refused() -> None:
     sgd, large = dynamics("sgd", system, batch_size=2), dynamics("sgd", system, batch_size=4)
     observable = built(GradientNoiseOptions(), system)
     with pytest.raises(Refusal, match=r"observables\.gradient_noise: every step looks at all terms, .* give dynamics.batch_size"):
-        observable.suits([full, langevin])
-    observable.suits([full, sgd])
-    observable.suits([large])
+        observable.suits([full, langevin], ANY_GRIDS)
+    observable.suits([full, sgd], ANY_GRIDS)
+    observable.suits([large], ANY_GRIDS)
     epoch = built(GradientNoiseOptions(batches="epoch"), system)
     with pytest.raises(Refusal, match=r'batches: found "epoch", but an epoch of 6 terms has one batch of 4; give a number'):
-        epoch.suits([large])
-    epoch.suits([large, sgd])
+        epoch.suits([large], ANY_GRIDS)
+    epoch.suits([large, sgd], ANY_GRIDS)
     values = read(epoch, system, State(torch.ones(1, 2, dtype=torch.float64)), moves=large)
     assert np.isnan(values["gradient_noise"]).all()
 
@@ -280,3 +285,16 @@ def test_with_replacement_it_diffuses(momentum: float) -> None:
         found = (state.x - start).square().mean().item() / ((rate / (1 - momentum)) ** 2 * noise)
         memory = 2 * momentum * (1 - momentum**t) / (1 - momentum**2)
         assert found == pytest.approx(t - memory, rel=0.03)
+
+
+def test_the_plan_prices_it_under_a_stage_that_has_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the last one, which looks at all terms, it would cost nothing."""
+    monkeypatch.setattr("glassyrun.plan.CALIBRATION_SECONDS", 0.01)
+    looks = []
+    moments = GradientNoise._moments
+    monkeypatch.setattr(GradientNoise, "_moments", lambda *arguments: looks.append(1) or moments(*arguments))
+    dynamics = [{"kind": "sgd", "batch_size": 4, "until": 3.0}, {"kind": "quench", "dt": 0.5}]
+    kinds = [{"kind": "gradient_noise", "batches": 3}]
+    text = plan(load(tables("quadratic", "sgd", dynamics=dynamics, schedule={"horizon": 6.0}, observables=kinds)))
+    assert "reading      gradient_noise: " in text
+    assert looks

@@ -8,15 +8,16 @@ import attrs
 import numpy as np
 import pytest
 import torch
-from tests.engine_tools import tables
+from tests.engine_tools import load, tables
 from tests.models import context, dynamics, streams
 from tests.networks.toy import any_module
 from tests.observables.tools import Parts, built, normal, read
 
 import glassyrun
 from glassyrun import Reference, Snapshot, State
+from glassyrun.plan import plan
 from glassyrun_observables.energy import EnergyOptions
-from glassyrun_observables.segment import SegmentOptions
+from glassyrun_observables.segment import Segment, SegmentOptions
 from glassyrun_pspin.options import PSpinOptions
 from glassyrun_quadratic.quadratic import QuadraticOptions
 
@@ -151,3 +152,47 @@ def test_only_the_pairs_asked_for_are_read(moves: str, monkeypatch: pytest.Monke
 def test_what_makes_no_segment(table: dict[str, Any], sentence: str) -> None:
     with pytest.raises(glassyrun.GlassyrunError, match=sentence):
         glassyrun.run(tables("quadratic", "sgd", observables=[{"kind": "segment", **table}]), quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        (
+            {"t_w": [0.0, 7.3]},
+            r"observables\.segment\.t_w: found 7\.3, which is no point of .*schedule\.t_w; take 8, the nearest",
+        ),
+        ({"t": [2.0]}, r"observables\.segment\.t: found 2, which is no point of .* take 1, the nearest, or add 2 to the grid"),
+        (
+            {"t_w": [8.0], "t": [5.0]},
+            r"observables\.segment: none of the pairs that it asks for has t_w \+ t at a step of the run",
+        ),
+    ],
+)
+def test_times_that_are_on_no_grid_are_not_nan_without_a_word(table: dict[str, Any], sentence: str) -> None:
+    schedule = {"horizon": 10.0, "time": [0.0], "t_w": [0.0, 4.0, 8.0], "t": [0.0, 1.0, 5.0]}
+    observables = [{"kind": "segment", "points": 3, **table}]
+    with pytest.raises(glassyrun.Refusal, match=sentence) as told:
+        glassyrun.run(tables("quadratic", "sgd", schedule=schedule, observables=observables), quiet=True)
+    assert "\n" not in str(told.value)
+
+
+def test_a_lag_is_a_lag_in_every_stage() -> None:
+    """Half a unit is no lag of the stage of whole steps, although the nearest step there is one away."""
+    stages = [{"kind": "sgd", "batch_size": 4, "until": 4.0}, {"kind": "quench", "dt": 0.5}]
+    schedule = {"horizon": 6.0, "time": [0.0], "t_w": [0.0, 1.0, 4.0], "t": [0.0, 0.5, 1.0]}
+    observables = [{"kind": "segment", "points": 3, "t": [0.5]}]
+    ds = glassyrun.run(tables("quadratic", "sgd", dynamics=stages, schedule=schedule, observables=observables), quiet=True)
+    there = ds.segment_barrier.isel(sample=0, replica=0).notnull()
+    assert there.values.tolist() == [[False] * 3, [False] * 3, [False, True, False]]
+
+
+def test_the_plan_prices_what_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pairs that are asked for, each at what a segment costs."""
+    monkeypatch.setattr("glassyrun.plan.CALIBRATION_SECONDS", 0.01)
+    looks = []
+    monkeypatch.setattr(Segment, "read", lambda self, now, then: looks.append(then))
+    schedule = {"horizon": 10.0, "time": [0.0], "t_w": [0.0, 4.0, 8.0], "t": [0.0, 1.0, 5.0]}
+    observables = [{"kind": "segment", "t_w": [4.0, 8.0], "t": [0.0, 5.0]}]
+    text = plan(load(tables("quadratic", "sgd", schedule=schedule, observables=observables)))
+    assert "segment: 3 times" in text
+    assert looks
