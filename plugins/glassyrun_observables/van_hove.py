@@ -38,20 +38,29 @@ class VanHoveOptions(ObservableOptions):
         Raises:
             Refusal: if they can't increase.
         """
-        place = f"observables.{self.label}.smallest"
-        if self.scale == "linear":
-            if self.smallest is not None:
-                raise Refusal(
-                    f'{place}: found {self.smallest:g} for linear bins, which begin at −largest; leave it out, or set scale = "logarithmic"'
-                )
-            return np.linspace(-self.largest, self.largest, self.bins + 1)
-        if self.smallest is None:
+        place = f"observables.{self.label}"
+        if self.scale == "linear" and self.smallest is not None:
             raise Refusal(
-                f"{place}: not given, but logarithmic bins need a place to begin; give one below largest = {self.largest:g}"
+                f"{place}.smallest: found {self.smallest:g} for linear bins, which begin at −largest; leave it out, or set "
+                'scale = "logarithmic"'
             )
-        if self.smallest >= self.largest:
-            raise Refusal(f"{place}: found {self.smallest:g}, expected less than largest = {self.largest:g}; lower it")
-        return np.geomspace(self.smallest, self.largest, self.bins + 1)
+        if self.scale == "logarithmic" and self.smallest is None:
+            raise Refusal(
+                f"{place}.smallest: not given, but logarithmic bins need a place to begin; give one below largest = {self.largest:g}"
+            )
+        if self.smallest is not None and self.smallest >= self.largest:
+            raise Refusal(f"{place}.smallest: found {self.smallest:g}, expected less than largest = {self.largest:g}; lower it")
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.smallest is None:
+                edges = np.linspace(-self.largest, self.largest, self.bins + 1)
+            else:
+                edges = np.geomspace(self.smallest, self.largest, self.bins + 1)
+        if not (np.diff(edges) > 0).all():
+            raise Refusal(
+                f"{place}.bins: {self.bins} bins up to largest = {self.largest:g} have no edges that increase in float64; take fewer, "
+                "or other ends"
+            )
+        return edges
 
     def build(self, context: Context, system: System) -> VanHove:
         edges = self.edges()

@@ -100,6 +100,14 @@ def test_the_coordinate_is_the_middle_of_each_bin() -> None:
         ({"largest": 1.0, "scale": "logarithmic"}, "van_hove.smallest: not given, .* give one below largest = 1"),
         ({"largest": 1.0, "smallest": 2.0, "scale": "logarithmic"}, "van_hove.smallest: found 2, expected less than largest = 1"),
         ({"largest": 1.0, "smallest": 1.0, "scale": "logarithmic"}, "expected less than largest = 1; lower it"),
+        (
+            {"largest": 1e308},
+            r"van_hove\.bins: 60 bins up to largest = 1e\+308 have no edges that increase in float64; take fewer",
+        ),
+        (
+            {"largest": 1.0, "smallest": 1 - 1e-15, "scale": "logarithmic"},
+            r"van_hove\.bins: 60 bins up to largest = 1 have no edges",
+        ),
     ],
 )
 def test_bins_that_can_not_be(table: dict[str, Any], sentence: str) -> None:
