@@ -55,7 +55,7 @@ class VanHoveOptions(ObservableOptions):
                 edges = np.linspace(-self.largest, self.largest, self.bins + 1)
             else:
                 edges = np.geomspace(self.smallest, self.largest, self.bins + 1)
-        if not (np.diff(edges) > 0).all():
+        if not (edges[1:] > edges[:-1]).all():
             raise Refusal(
                 f"{place}.bins: {self.bins} bins up to largest = {self.largest:g} have no edges that increase in float64; take fewer, "
                 "or other ends"
