@@ -26,7 +26,7 @@ from .state import Evaluation, State
 from .stream import Stream, replica_normals
 from .subset import SubsetOptions
 from .system import System, Tilted
-from .threads import together
+from .threads import thread_count, together, torch_alone
 
 __all__ = [
     "AnyDataset",
@@ -76,5 +76,7 @@ __all__ = [
     "plot",
     "replica_normals",
     "run",
+    "thread_count",
     "together",
+    "torch_alone",
 ]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import psutil
@@ -13,6 +14,13 @@ import torch
 
 from glassyrun.errors import Refusal
 from glassyrun.spec.model import Spec
+from glassyrun.system import System
+from glassyrun.threads import torch_alone
+
+
+def threads_of(system: System, replicas: int) -> AbstractContextManager[None]:
+    """Around steps and readings: torch keeps to one thread where the System shares its work out over threads itself."""
+    return torch_alone() if system.own_threads(replicas) else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from glassyrun.dynamics import Dynamics
 from glassyrun.experiment import Setting
 from glassyrun.guard import plugin_code
-from glassyrun.machine import available, numerics
+from glassyrun.machine import available, numerics, threads_of
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.options import DynamicsOptions, Footprint
 from glassyrun.schedule import Event, Schedule
@@ -82,13 +82,27 @@ def _notes(setting: Setting, footprint: Footprint) -> list[str]:
 
 
 def _timing(setting: Setting, events: Sequence[Event]) -> list[str]:
-    spec, schedule = setting.spec, setting.schedule
     began = time.perf_counter()
     system = setting.system(0)
     stages = setting.stages(system, 0)
     observables = setting.observables(system, 0, stages)
     state = setting.start(system, stages[0], 0)
     building = time.perf_counter() - began
+    with threads_of(system, state.replicas):
+        return _priced(setting, events, system, stages, observables, state, building)
+
+
+def _priced(
+    setting: Setting,
+    events: Sequence[Event],
+    system: System,
+    stages: Sequence[Dynamics],
+    observables: Mapping[str, Observable],
+    state: State,
+    building: float,
+) -> list[str]:
+    """What steps and readings cost, measured one by one."""
+    spec, schedule = setting.spec, setting.schedule
     lines = [f"building     a sample {_span(building)}, measured here just now"]
     total, per_step = building, 0.0
     for number, (dynamics, steps) in enumerate(zip(stages, _steps(setting), strict=True)):

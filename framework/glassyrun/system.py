@@ -56,6 +56,14 @@ class System(ABC):
         Pure: the state is not touched; the Dynamics commits `Evaluation.memory`.
         """
 
+    def own_threads(self, replicas: int) -> bool:
+        """Whether gradients and energies are shared out over threads by the System itself, with `together`.
+
+        Torch then keeps to one thread during the run: its own threads, which wait in a busy loop after each operation, would
+        take the cores away.
+        """
+        return False
+
     def recalibrated(self, state: State) -> State:
         """The same x with the memory that belongs to it, where memory lags behind (running statistics, recomputed).
 
@@ -86,6 +94,9 @@ class Tilted(System):
 
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
         return self.base.energy(state, terms) - (state.x * self.field).sum(1)
+
+    def own_threads(self, replicas: int) -> bool:
+        return self.base.own_threads(replicas)
 
     def recalibrated(self, state: State) -> State:
         return self.base.recalibrated(state)

@@ -15,6 +15,7 @@ from glassyrun.dynamics import Dynamics
 from glassyrun.errors import Diverged, PluginError, Refusal, Stopped
 from glassyrun.experiment import Experiment
 from glassyrun.guard import plugin_code
+from glassyrun.machine import threads_of
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.recorder import Recorder, described_variables
 from glassyrun.references import References, below, pack, unpack
@@ -101,17 +102,22 @@ class Trajectory:
         title = f"sample {self.sample + 1} of {samples}" if samples > 1 else "run"
         self.experiment.reporter.begin(title, self.horizon, self.state.step)
         try:
-            while self.next_event < len(self.events):
-                event = self.events[self.next_event]
-                self.advance_to(event.step)
-                self.measure(event)
-                self.next_event += 1
-                self.look_after()
-            self.advance_to(self.horizon)
-            self.last_look()
-            self.commit(finished=True)
+            with threads_of(self.now.system, self.state.replicas):
+                self.go()
         finally:
             self.experiment.reporter.end()
+
+    def go(self) -> None:
+        """Event by event; every one is measured, and the end is committed."""
+        while self.next_event < len(self.events):
+            event = self.events[self.next_event]
+            self.advance_to(event.step)
+            self.measure(event)
+            self.next_event += 1
+            self.look_after()
+        self.advance_to(self.horizon)
+        self.last_look()
+        self.commit(finished=True)
 
     def advance_to(self, step: int) -> None:
         """Chunks of steps, each within a stage; between two of them the host looks after things."""

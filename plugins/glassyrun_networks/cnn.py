@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class CnnOptions(NetworkOptions):
     The network of Baity-Jesi et al. (ICML 2018): channels 10 and 20, 100 hidden neurons, 56,890 weights on CIFAR-10 (31,770
     with 80 hidden neurons on MNIST). No padding; torch's own initialisation.
     """
+
+    own_threads: ClassVar[bool] = True
 
     kind: Literal["cnn"] = "cnn"
     channels: Annotated[

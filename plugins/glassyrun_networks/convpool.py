@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from glassyrun import together
+from glassyrun import thread_count, together
 
 POOL = 2
 MOST_VECTORS = 4
@@ -87,7 +87,7 @@ def _pooled(
     scratch = images.new_empty(len(bounds) - 1, 8 * group).numpy()
     flat = [last.view(-1).numpy(), table.numpy()]
     row = images.shape[3] * channels
-    sizes = (high, wide, outputs, group, channels, kernel, row, images.shape[2] * row, (0,) * vectors)
+    sizes = (high, wide, outputs, group, channels, kernel, row, images.shape[2] * row, (0,) * (kernel * channels), (0,) * vectors)
     results = out.view(-1).numpy(), where.view(-1).numpy()
 
     def share(part: int) -> None:
@@ -112,7 +112,7 @@ def _backward(
     weights = F.pad(weight.movedim(1, 3).reshape(outputs, kernel, length), (0, stretch - length)).reshape(-1).numpy()
     of_weights = weight.new_zeros(parts, outputs, kernel, stretch)
     of_bias = weight.new_zeros(parts, outputs)
-    of_images = torch.zeros_like(last) if to_images else last.new_empty(0)
+    of_images = torch.empty_like(last) if to_images else last.new_empty(0)
     loop = backward(kernel, channels, size, to_images)
     flat = [
         slopes.movedim(1, 3).reshape(-1).numpy(),
@@ -135,5 +135,5 @@ def _backward(
 
 def _bounds(images: int) -> list[int]:
     """Of equal ranges of images, one a thread."""
-    parts = max(1, min(torch.get_num_threads(), images))
+    parts = max(1, min(thread_count(), images))
     return [images * part // parts for part in range(parts + 1)]

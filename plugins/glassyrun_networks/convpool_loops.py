@@ -65,12 +65,12 @@ def _add_vector(typing: Any, into: Any, at: Any, weight: Any, source: Any, begin
 
 @emitted
 def _convolve(
-    typing: Any, scratch: Any, images: Any, firsts: Any, row: Any, kernel: Any, length: Any, weights: Any, vectors: Any
+    typing: Any, scratch: Any, images: Any, firsts: Any, row: Any, rows: Any, stretch: Any, weights: Any, vectors: Any
 ) -> Any:
-    """scratch[p, :] = bias + Σ images[firsts[p] + …] · weights[…, :] over a patch of `kernel` stretches of `length`, for each p.
+    """scratch[p, :] = bias + Σ images[firsts[p] + …] · weights[…, :] over a patch of `rows` stretches, for each p.
 
-    How many positions and how many vectors of outputs are taken together is in the types: the lengths of two tuples. All
-    sums stay in registers.
+    How many positions, numbers in a stretch, and vectors of outputs there are is in the types, as lengths of tuples: a stretch
+    is worked off without a loop, and all sums stay in registers.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -78,7 +78,7 @@ def _convolve(
         size = kind.bitwidth // 8
         lanes = VECTOR // size
         vector = ir.VectorType(context.get_value_type(kind), lanes)
-        positions, width = range(signature.args[2].count), range(signature.args[7].count)
+        positions, length, width = (range(signature.args[argument].count) for argument in (2, 5, 7))
         undefined = ir.Constant(vector, ir.Undefined)
         everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
 
@@ -88,22 +88,21 @@ def _convolve(
         def number(value: int) -> Any:
             return ir.Constant(ir.IntType(64), value)
 
-        def pointer(base: Any, offset: Any) -> Any:
-            return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
+        def load(base: Any, offset: Any) -> Any:
+            return builder.load(builder.bitcast(builder.gep(base, [offset]), vector.as_pointer()), align=size)
 
         out, pixels, table = data(0), data(1), data(6)
-        starts = [builder.extract_value(arguments[2], p) for p in positions]
-        bias = [builder.load(pointer(table, number(v * lanes)), align=size) for v in width]
-        sums = [[cgutils.alloca_once_value(builder, bias[v]) for v in width] for _ in positions]
+        starts = [builder.gep(pixels, [builder.extract_value(arguments[2], p)]) for p in positions]
+        sums = [[cgutils.alloca_once_value(builder, load(table, number(v * lanes))) for v in width] for _ in positions]
+        per_row = len(length) * len(width) * lanes
         with cgutils.for_range(builder, arguments[4]) as outer:
-            down, done = builder.mul(outer.index, arguments[3]), builder.mul(outer.index, arguments[5])
-            rows = [builder.add(start, down) for start in starts]
-            with cgutils.for_range(builder, arguments[5]) as inner:
-                entry = builder.add(builder.add(done, inner.index), number(1))  # behind the bias
-                place = builder.mul(entry, number(len(width) * lanes))
-                factors = [builder.load(pointer(table, builder.add(place, number(v * lanes))), align=size) for v in width]
+            down = builder.mul(outer.index, arguments[3])
+            places = [builder.gep(start, [down]) for start in starts]
+            entries = builder.gep(table, [builder.add(builder.mul(outer.index, number(per_row)), number(len(width) * lanes))])
+            for j in length:
+                factors = [load(entries, number((j * len(width) + v) * lanes)) for v in width]
                 for p in positions:
-                    pixel = builder.load(builder.gep(pixels, [builder.add(rows[p], inner.index)]))
+                    pixel = builder.load(builder.gep(places[p], [number(j)]))
                     one = builder.insert_element(undefined, pixel, ir.Constant(ir.IntType(32), 0))
                     splat = builder.shuffle_vector(one, undefined, everywhere)
                     for v in width:
@@ -111,11 +110,11 @@ def _convolve(
                         builder.store(builder.fadd(builder.load(sums[p][v]), product, flags=("contract",)), sums[p][v])
         for p in positions:
             for v in width:
-                place = number((p * len(width) + v) * lanes)
-                builder.store(builder.load(sums[p][v]), pointer(out, place), align=size)
+                place = builder.gep(out, [number((p * len(width) + v) * lanes)])
+                builder.store(builder.load(sums[p][v]), builder.bitcast(place, vector.as_pointer()), align=size)
         return context.get_dummy_value()
 
-    return types.void(scratch, images, firsts, row, kernel, length, weights, vectors), emit
+    return types.void(scratch, images, firsts, row, rows, stretch, weights, vectors), emit
 
 
 @compiled
@@ -144,14 +143,16 @@ def _pool(scratch, begin, width, outputs, out, where, at):  # type: ignore[no-un
 
 
 @compiled
-def forward(images, weights, scratch, out, where, begin, end, high, wide, outputs, group, channels, kernel, row, size, vectors):  # type: ignore[no-untyped-def]
+def forward(
+    images, weights, scratch, out, where, begin, end, high, wide, outputs, group, channels, kernel, row, size, stretch, vectors
+):  # type: ignore[no-untyped-def]
     """Convolution, pool and ReLU of images begin … end − 1, one window after another.
 
     Flat arrays: images [image, Y, X, channel], weights [group, 1 + kernel·kernel·channel, vectors · lanes] with the bias first, out and
-    marks [image, y, x, out]; `scratch` of this thread alone; `group` outputs are worked on together.
+    marks [image, y, x, out]; `scratch` of this thread alone; `group` outputs are worked on together. `stretch` and `vectors` are
+    tuples whose lengths count: kernel · channels, and vectors in a group.
     """
-    length = np.int64(kernel * channels)
-    per_group = (kernel * length + 1) * group
+    per_group = (kernel * len(stretch) + 1) * group
     c, r, n = np.uint64(channels), np.uint64(row), np.int64(row)
     pairs = wide // 2 if len(vectors) == 1 else 0  # enough sums to keep the processor's adders busy
     for first in range(0, outputs, group):
@@ -165,14 +166,14 @@ def forward(images, weights, scratch, out, where, begin, end, high, wide, output
                     a = top + np.uint64(4 * pair * channels)
                     b = a + c + c
                     corners = (a, a + c, a + r, a + r + c, b, b + c, b + r, b + r + c)
-                    _convolve(scratch, images, corners, n, np.int64(kernel), length, table, vectors)
+                    _convolve(scratch, images, corners, n, np.int64(kernel), stretch, table, vectors)
                     _pool(scratch, 0, group, some, out, where, at)
                     at += np.uint64(outputs)
                     _pool(scratch, 4 * group, group, some, out, where, at)
                     at += np.uint64(outputs)
                 for x in range(2 * pairs, wide):
                     a = top + np.uint64(2 * x * channels)
-                    _convolve(scratch, images, (a, a + c, a + r, a + r + c), n, np.int64(kernel), length, table, vectors)
+                    _convolve(scratch, images, (a, a + c, a + r, a + r + c), n, np.int64(kernel), stretch, table, vectors)
                     _pool(scratch, 0, group, some, out, where, at)
                     at += np.uint64(outputs)
 
@@ -193,15 +194,19 @@ def backward(kernel: int, channels: int, itemsize: int, to_images: bool) -> Any:
 
     @compiled
     def loop(slopes, where, images, weights, of_images, of_weights, of_bias, begin, end, high, wide, outputs, row, image_size):  # type: ignore[no-untyped-def]
-        size = len(images)
+        size, zero = len(images), slopes.dtype.type(0)
         for image in range(begin, end):
+            if to_images:  # here it is in the cache when it is needed
+                of_images[image * image_size : (image + 1) * image_size] = zero
             for y in range(high):
                 for x in range(wide):
                     base = ((image * high + y) * wide + x) * outputs
                     for c in range(outputs):
                         corner = np.int64(where[base + c])
-                        if corner < INACTIVE:
-                            slope = slopes[base + c]
+                        active = corner < INACTIVE
+                        if active or not to_images:  # to weights alone, adding zeros takes less time than guessing wrong
+                            corner = corner if active else 0
+                            slope = slopes[base + c] if active else zero
                             of_bias[c] += slope
                             first = image * image_size + (2 * y + (corner >> 1)) * row + (2 * x + (corner & 1)) * channels
                             inside = first + (kernel - 1) * row + stretch <= size

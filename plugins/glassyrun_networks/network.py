@@ -18,6 +18,7 @@ from glassyrun_networks.inputs import Inputs, example_shape
 from glassyrun_networks.layout import Layout
 from glassyrun_networks.losses import LOSSES
 from glassyrun_networks.scope import seeded
+from glassyrun_networks.shares import Shares
 
 PROBED = 4
 """Examples that a module is tried on when it is built."""
@@ -57,6 +58,7 @@ class Network(System):
         l2: float = 0.0,
         initial: Initial = Initial(),  # noqa: B008 -- frozen
         together: bool = False,
+        own_threads: bool = False,
         chunk: int = 250,
     ) -> None:
         """
@@ -70,6 +72,7 @@ class Network(System):
             initial: the law of the initial weights.
             together: whether several replicas are looked at in one call, not one after another; the same numbers up to
                 rounding.
+            own_threads: whether the module shares the work of one replica out over threads itself.
             chunk: most examples looked at together in a pass over many.
 
         Raises:
@@ -89,6 +92,8 @@ class Network(System):
         module, self._mixes = self._examined(context, data, together)
         self._layout = Layout.of(module, initial.factors(module))
         self._forward = forward_of(module.to("meta"), together)  # weights come from the State: none are kept here
+        self._own_threads = own_threads
+        self._shares = Shares(self, apart=not together and context.device.type == "cpu")
         self.dof, self.blocks, self.terms = self._layout.dof, self._layout.blocks, len(self._parts["train"])
         self._order = self._drawn_order(context) if self._mixes else torch.arange(self.terms, device=self._device)
         if self._mixes:
@@ -98,7 +103,7 @@ class Network(System):
             **data.provenance,
             "network_loss": f"mean {loss}" + (f" + (λ/2)|x|², λ = {l2!r}" if l2 else ""),
             "network_chunk": f"passes over many examples look at no more than {chunk} together, {cut}",
-            "network_replicas": "looked at together" if together else "looked at one after another",
+            "network_replicas": "looked at together" if together else "each looked at by itself",
         }
         self.warnings = tuple(data.warnings)
 
@@ -147,20 +152,27 @@ class Network(System):
             memories.append(dict(module.to(self._device, self._dtype).named_buffers()))
         return State(x, system={name: torch.stack([memory[name] for memory in memories]) for name in memories[0]})
 
+    def own_threads(self, replicas: int) -> bool:
+        return self._shares.apart and (self._own_threads or replicas > 1)
+
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
         loss = self.evaluate(state, "train", terms).loss
         return loss + self._penalty(state.x) if self._l2 else loss
 
-    @torch.no_grad()
     def evaluate(self, state: State, split: Split = "train", terms: Int[Tensor, " term"] | None = None) -> Reading:
         """Loss and accuracy in evaluation mode over a part of the data set, or over the given examples of it; float64.
 
         Raises:
             Refusal: if the data set has no such part.
         """
-        inputs = self._parts.get(split)
-        if inputs is None:
+        if split not in self._parts:
             raise Refusal(f"the data set has no {split} part, so nothing can be read from it: leave the observable out")
+        found = self._shares.out(state, lambda network, some, rows: network._evaluate(some, split, terms))
+        return Reading(_joined([part.loss for part in found]), _joined([part.accuracy for part in found]))
+
+    @torch.no_grad()
+    def _evaluate(self, state: State, split: Split, terms: Int[Tensor, " term"] | None) -> Reading:
+        inputs = self._parts[split]
         self._set_mode(training=False)
         if terms is None:
             terms = self._order if split == "train" else torch.arange(len(inputs), device=self._device)
@@ -184,6 +196,17 @@ class Network(System):
         Raises:
             Refusal: if the examples of a batch are normalised together, and it has only one.
         """
+
+        def look(network: Network, some: State, rows: slice) -> Evaluation:
+            return network._gradient(some, None if batch is None else batch[rows])
+
+        found = self._shares.out(state, look)
+        if len(found) == 1:
+            return found[0]
+        memory = {name: torch.cat([part.memory[name] for part in found]) for name in state.system}
+        return Evaluation(_joined([part.energy for part in found]), _joined([part.gradient for part in found]), memory)
+
+    def _gradient(self, state: State, batch: Int[Tensor, "replica term"] | None) -> Evaluation:
         self._set_mode(training=True)
         cut = self._cut(batch)
         groups = self._groups(state, cut)
@@ -288,6 +311,10 @@ class Network(System):
     def _set_mode(self, training: bool) -> None:
         if self._forward.module.training is not training:
             self._forward.module.train(training)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
 
 
 def _blend(memory: dict[str, Tensor], found: dict[str, Tensor], weight: float) -> None:

@@ -46,6 +46,8 @@ class NetworkOptions(SystemOptions):
 
     Small dense networks gain from it, convolutions lose.
     """
+    own_threads: ClassVar[bool] = False
+    """Whether the module shares the work of one replica out over threads itself, by `glassyrun.together`."""
 
     data: Annotated[AnyDataset, Field(description="the data set, a table with a kind of its own")]
     loss: Annotated[
@@ -110,6 +112,7 @@ class NetworkOptions(SystemOptions):
             l2=self.l2,
             initial=Initial(self.init, self.init_scale),
             together=self.together,
+            own_threads=self.own_threads,
             chunk=self.chunk,
         )
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from glassyrun import together
+from glassyrun import thread_count, together
 from glassyrun_pspin.compiled import Array, sweep_pivots, sweep_tuples
 from glassyrun_pspin.layout import vectors
 
@@ -82,7 +82,7 @@ def _shares(work: Array, replicas: int) -> list[int]:
     """Bounds of ranges of about equal work, one a thread; the thread that asks has begun before the others are awake."""
     done = work.cumsum()
     total = int(done[-1]) if len(done) else 0
-    parts = max(1, min(torch.get_num_threads(), total * replicas // LEAST_WORK))
+    parts = max(1, min(thread_count(), total * replicas // LEAST_WORK))
     ahead = min(LEAST_WORK / replicas, total / 4) if parts > 1 else 0
     ends = (ahead + (total - ahead) * part / parts for part in range(1, parts))
     return [0, *(int(np.searchsorted(done, end)) for end in ends), len(work)]
