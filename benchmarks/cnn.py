@@ -8,7 +8,8 @@
 - bare step, channels last: the same, the batch in the memory order that convolutions on a CPU like best;
 - bound: the arithmetic of all convolutions and products of a step, at the rate of a large matrix product measured beside them;
 - glassyrun: everything that a step is: keyed mini-batch, gather, normalisation, gradient, update;
-- glassyrun, whole run: the same through the runner, with msd, overlap and displacement on a grid of 40 × 80.
+- glassyrun, whole run: the same through the runner, with msd, overlap and displacement on a grid of 40 × 80;
+- 2 replicas: the same with two replicas side by side, per step of one of them.
 
 Each variant runs a block of steps, then the next variant; a ratio is that of the medians over all blocks. At the end, a
 reading over all training images beside the bare forward pass of the same module over them, cut likewise or coarser. DIR
@@ -35,6 +36,7 @@ from torchvision import transforms
 
 import glassyrun
 from glassyrun import Context, LabelledData, Stream
+from glassyrun.machine import threads_of
 from glassyrun.schedule import Schedule
 from glassyrun_dynamics.sgd import SGD, SGDOptions
 from glassyrun_networks.cnn import CnnOptions
@@ -111,12 +113,13 @@ def pairs(horizon: int) -> dict[int, tuple[bool, tuple[int, ...]]]:
     return {event.step: (event.t_w is not None, tuple(schedule.t_w[i] for i, _ in event.pairs)) for event in schedule.events()}
 
 
-def spec(threads: int | None, steps: int) -> dict:
+def spec(threads: int | None, steps: int, replicas: int = 1) -> dict:
     """40 waiting times by 80 lags, all two-time observables."""
     return {
         "system": {"kind": "cnn", "data": {"kind": "cifar10", "if_absent": "sample"}},
         "dynamics": {"kind": "sgd", "learning_rate": RATE, "momentum": MOMENTUM, "batch_size": BATCH},
         "schedule": {"horizon": float(steps), "t_w": {"n": 40, "to": steps / 2}, "t": {"n": 80, "to": float(steps)}},
+        "ensemble": {"replicas": replicas},
         "observables": [{"kind": "msd"}, {"kind": "overlap"}, {"kind": "displacement"}],
         "run": {} if threads is None else {"threads": threads},
     }
@@ -135,12 +138,18 @@ def bare_step(table: CnnOptions, data: LabelledData, layout: torch.memory_format
     return run
 
 
-def ours(table: CnnOptions, context: Context) -> Callable[[int], None]:
+def ours(table: CnnOptions, context: Context, replicas: int) -> Callable[[int], None]:
+    """Steps of each replica; torch's threads as a run sets them."""
     network = table.build(context)
     dynamics = SGDOptions(learning_rate=RATE, momentum=MOMENTUM, batch_size=BATCH).build(context.child("dynamics"), network)
-    state = network.initial([Stream("start/0", 0, 0)])
+    state = network.initial([Stream(f"start/{replica}", 0, 0) for replica in range(replicas)])
     dynamics.start(network, state)
-    return lambda steps: dynamics.advance(network, state, steps)
+
+    def run(steps: int) -> None:
+        with threads_of(network, replicas):
+            dynamics.advance(network, state, steps)
+
+    return run
 
 
 def bound(table: CnnOptions) -> float:
@@ -175,7 +184,7 @@ def reading(table: CnnOptions, context: Context, data: LabelledData) -> dict[str
     return fastest(candidates, seconds=20.0)
 
 
-def whole_run(root: Path | None, threads: int, steps: int) -> float:
+def whole_run(root: Path | None, threads: int, steps: int, replicas: int) -> float:
     """Seconds a step in a run of `steps` steps, between its first step and its last; what is read in between is in it."""
     times: list[float] = []
     draw = SGD.draw
@@ -185,7 +194,7 @@ def whole_run(root: Path | None, threads: int, steps: int) -> float:
         return draw(*arguments)
 
     with patch.object(SGD, "draw", clocked):
-        glassyrun.run(spec(threads, steps), data=root, quiet=True)
+        glassyrun.run(spec(threads, steps, replicas), data=root, quiet=True)
     return (times[-1] - times[0]) / (len(times) - 1)
 
 
@@ -205,19 +214,22 @@ def main() -> None:
         "users' loop": users_loop(table, data, arguments.run_steps),
         "bare step": bare_step(table, data, torch.contiguous_format),
         "bare step, channels last": bare_step(table, data, torch.channels_last),
-        "glassyrun": ours(table, context),
+        "glassyrun": ours(table, context, 1),
+        "glassyrun, 2 replicas": ours(table, context, 2),
     }
     times: dict[str, list[float]] = {name: [] for name in variants}
     for run in variants.values():
         run(5)
-    times["glassyrun, whole run"] = []
+    count = dict.fromkeys(variants, 1) | {"glassyrun, 2 replicas": 2}
+    whole = {"glassyrun, whole run": 1, "whole run, 2 replicas": 2}
+    times |= {name: [] for name in whole}
     for block in range(arguments.blocks):
         for name, run in variants.items():
             begin = time.perf_counter()
             run(arguments.steps)
-            times[name].append((time.perf_counter() - begin) / arguments.steps)
-        if block % 4 == 0:
-            times["glassyrun, whole run"].append(whole_run(arguments.data, arguments.threads, arguments.run_steps))
+            times[name].append((time.perf_counter() - begin) / arguments.steps / count[name])
+        for name, replicas in whole.items() if block % 4 == 0 else ():
+            times[name].append(whole_run(arguments.data, arguments.threads, arguments.run_steps, replicas) / replicas)
     own = statistics.median(times["glassyrun"])
     print(f"{data.provenance['data_source']}, {arguments.threads} threads, torch {torch.__version__}")
     print(f"{'variant':28}{'ms a step':>12}{'least':>10}{'steps of glassyrun in that time':>34}")
