@@ -23,7 +23,7 @@ class ResNet18Options(NetworkOptions):
     2018) trained on CIFAR. stem = "cifar" is the usual change for images of 32×32: a 3×3 convolution of stride 1 and no
     max-pool, 11,173,962 weights and 15 times the work. norm = "group" puts group norm of 32 groups (the default of Wu and He,
     ECCV 2018, which divides every layer's channels) in the place of batch norm: the same number of weights, examples do not mix, and the
-    gradient is the derivative of the energy. Replicas are looked at one after another.
+    gradient is the derivative of the energy. Replicas are looked at each by itself.
     """
 
     kind: Literal["resnet18"] = "resnet18"
