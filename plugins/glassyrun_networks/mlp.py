@@ -37,6 +37,10 @@ class MlpOptions(NetworkOptions):
         Literal["linear", "sigmoid"], Field(description='of the last layer; sigmoid goes with loss = "squared_error"')
     ] = "linear"
 
+    chunk: Annotated[
+        int, Field(ge=1, description="most examples looked at together in a pass over many; a fixed number, and part of the result")
+    ] = 1000  # a pass over all of MNIST takes a sixth less than with 250
+
     def module(self, shape: tuple[int, ...], outputs: int) -> nn.Module:
         from glassyrun_networks.dense import Dense
 
