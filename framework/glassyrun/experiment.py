@@ -100,7 +100,7 @@ class Setting:
         """Bytes that a run takes at its peak, beside the torch process itself."""
         replicas, size = self.spec.ensemble.replicas, self.dtype.itemsize
         states = (len(self.schedule.t_w) + 6) * replicas * footprint.dof * size + 3 * replicas * footprint.dof * 8
-        return footprint.bytes + footprint.transient_bytes + states
+        return footprint.bytes + footprint.transient_bytes * min(replicas, footprint.at_once) + states
 
     def check_memory(self, footprint: Footprint) -> None:
         """Refuses what will not fit, before anything is taken.

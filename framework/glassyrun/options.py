@@ -42,9 +42,11 @@ class Footprint:
     bytes: int
     """Memory that the built System holds, in bytes (couplings, data)."""
     transient_bytes: int = 0
-    """What building and one gradient take beside that."""
+    """What building and one gradient take beside that, of one replica where several are looked at at once."""
     notes: tuple[str, ...] = ()
     """Lines for `glassyrun plan`."""
+    at_once: int = 1
+    """Most replicas that are looked at at once, each of which takes `transient_bytes`."""
 
 
 class SystemOptions(PluginOptions):

@@ -28,7 +28,12 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
     Raises:
         GlassyrunError: whatever would stop the run itself.
     """
-    setting = Setting.of(spec, data_root)
+    with numerics(spec):
+        return "\n".join(_lines(Setting.of(spec, data_root)))
+
+
+def _lines(setting: Setting) -> list[str]:
+    spec = setting.spec
     footprint, schedule, ensemble = setting.footprint(), setting.schedule, spec.ensemble
     events = schedule.events()
     pairs = sum(len(event.pairs) for event in events)
@@ -44,9 +49,7 @@ def plan(spec: Spec, *, data_root: Path | None = None) -> str:
         *(f"note         {note}" for note in (*footprint.notes, *_notes(setting, footprint))),
     ]
     setting.check_memory(footprint)
-    with numerics(spec):
-        lines += _timing(setting, events)
-    return "\n".join(lines)
+    return lines + _timing(setting, events)
 
 
 def _between(schedule: Schedule) -> str:

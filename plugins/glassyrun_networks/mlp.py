@@ -38,7 +38,8 @@ class MlpOptions(NetworkOptions):
     ] = "linear"
 
     chunk: Annotated[
-        int, Field(ge=1, description="most examples looked at together in a pass over many; a fixed number, and part of the result")
+        int,
+        Field(ge=1, description="most examples looked at together in a pass over many; a fixed number, and part of the result"),
     ] = 1000  # a pass over all of MNIST takes a sixth less than with 250
 
     def module(self, shape: tuple[int, ...], outputs: int) -> nn.Module:

@@ -118,16 +118,18 @@ class NetworkOptions(SystemOptions):
 
     def footprint(self, context: Context) -> Footprint:
         """Sizes, from the data set and a module that has no memory behind its weights."""
+        from glassyrun import thread_count
+        from glassyrun_networks.forward import TOGETHER
         from glassyrun_networks.inputs import held_bytes
 
         data = self.data.load(context.child("data"))
         dof, activations = self._sizes(context, data)
-        notes = [f"a reading over all terms looks at {len(data.train_y)} examples, {self.chunk} at a time"]
-        if self.together:
-            notes.append(
-                f"replicas are looked at together: each one beside the first takes up to {activations / 1e6:.3g} MB more"
-            )
-        return Footprint(dof, len(data.train_y), held_bytes(data), activations, tuple(notes))
+        at_once = TOGETHER if self.together else thread_count() if context.device.type == "cpu" else 1
+        notes = [
+            f"a reading over all terms looks at {len(data.train_y)} examples, {self.chunk} at a time",
+            f"up to {at_once} replicas are looked at at once, each of which takes about {activations / 1e6:.3g} MB meanwhile",
+        ]
+        return Footprint(dof, len(data.train_y), held_bytes(data), activations, tuple(notes), at_once)
 
     def _sizes(self, context: Context, data: LabelledData) -> tuple[int, int]:
         """Degrees of freedom, and bytes that one look of a replica at a chunk takes."""

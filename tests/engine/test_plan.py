@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from tests.engine_tools import load, tables
 
 from glassyrun.experiment import Setting
+from glassyrun.machine import numerics
 from glassyrun.plan import plan
 
 
@@ -40,6 +42,21 @@ def test_memory_holds_what_the_system_stores() -> None:
         setting = Setting.of(load(tables("quadratic", "quench", system={"kind": "quadratic", "n": 5, "terms": terms})))
         sizes.append(setting.memory(setting.footprint()))
     assert sizes[1] - sizes[0] >= 10_000 * (5 + 1) * 4
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+def test_memory_holds_a_look_of_each_replica_that_is_looked_at_at_once(kind: str, threads: int) -> None:
+    """Those of an mlp go through it together, those of a cnn each on a thread."""
+    most = 32 if kind == "mlp" else threads
+    data = {"kind": "cifar10", "if_absent": "sample", "train": 20, "test": 10}
+    for replicas in (1, 2, most, most + 1):
+        spec = load(tables("cnn", "quench", system={"kind": kind, "data": data}, ensemble={"replicas": replicas}))
+        with numerics(spec, threads):
+            setting = Setting.of(spec)
+            footprint = setting.footprint()
+        looks = setting.memory(footprint) - setting.memory(attrs.evolve(footprint, transient_bytes=0))
+        assert looks == min(replicas, most) * footprint.transient_bytes > 0
 
 
 @pytest.fixture

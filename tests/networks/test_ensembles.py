@@ -129,7 +129,7 @@ def test_looking_together_does_not_touch_the_state():
 
 def test_the_mlp_is_together_and_others_are_not():
     assert tiny_mlp().provenance["network_replicas"] == "looked at together"
-    assert any_module("batch_norm").provenance["network_replicas"] == "looked at one after another"
+    assert any_module("batch_norm").provenance["network_replicas"] == "each looked at by itself"
 
 
 @pytest.mark.parametrize(("like", "words"), [("branching", "it raised"), ("careless", "gives other outputs")])

@@ -35,7 +35,8 @@ def test_weights_of_an_mlp(data, options, weights):
     assert network.dof == footprint.dof == network.initial(streams(1)).x.numel() == weights
     names = [f"hidden{layer + 1}" for layer in range(len(options["widths"]))]
     assert list(network.blocks) == [*names, "output"]
-    assert "replicas are looked at together" in footprint.notes[1]
+    assert footprint.at_once == 32
+    assert footprint.notes[1].startswith("up to 32 replicas are looked at at once")
 
 
 @pytest.mark.parametrize(
