@@ -93,7 +93,7 @@ class Network(System):
         self._layout = Layout.of(module, initial.factors(module))
         self._forward = forward_of(module.to("meta"), together)  # weights come from the State: none are kept here
         self._own_threads = own_threads
-        self._shares = Shares(self, apart=not together and context.device.type == "cpu")
+        self._shares = Shares(apart=not together and context.device.type == "cpu")
         self.dof, self.blocks, self.terms = self._layout.dof, self._layout.blocks, len(self._parts["train"])
         self._order = self._drawn_order(context) if self._mixes else torch.arange(self.terms, device=self._device)
         if self._mixes:
@@ -167,7 +167,7 @@ class Network(System):
         """
         if split not in self._parts:
             raise Refusal(f"the data set has no {split} part, so nothing can be read from it: leave the observable out")
-        found = self._shares.out(state, lambda network, some, rows: network._evaluate(some, split, terms))
+        found = self._shares.out(self, state, lambda network, some, rows: network._evaluate(some, split, terms))
         return Reading(_joined([part.loss for part in found]), _joined([part.accuracy for part in found]))
 
     @torch.no_grad()
@@ -200,7 +200,7 @@ class Network(System):
         def look(network: Network, some: State, rows: slice) -> Evaluation:
             return network._gradient(some, None if batch is None else batch[rows])
 
-        found = self._shares.out(state, look)
+        found = self._shares.out(self, state, look)
         if len(found) == 1:
             return found[0]
         memory = {name: torch.cat([part.memory[name] for part in found]) for name in state.system}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -11,6 +11,7 @@ import attrs
 from glassyrun import State, thread_count, together
 
 if TYPE_CHECKING:
+    from glassyrun_networks.forward import Forward
     from glassyrun_networks.network import Network
 
 Found = TypeVar("Found")
@@ -24,18 +25,18 @@ class Shares:
     replicas belong together depends on their number and that of the threads alone.
     """
 
-    network: Network
     apart: bool
     """Whether replicas are looked at one after another, and so may be looked at side by side."""
-    _twins: list[Network] = attrs.field(factory=list)
+    _forwards: list[Forward] = attrs.field(factory=list)
+    """A module for each thread but the first: a call puts its parameters into the module."""
 
-    def out(self, state: State, look: Callable[[Network, State, slice], Found]) -> list[Found]:
-        """What `look` gives for each share of the replicas, in their order."""
+    def out(self, network: Network, state: State, look: Callable[[Network, State, slice], Found]) -> list[Found]:
+        """What `look` gives for each share of the replicas, in their order, by `network` or a twin of it."""
         parts = min(thread_count(), state.replicas) if self.apart else 1
         if parts == 1:
-            return [look(self.network, state, slice(None))]
+            return [look(network, state, slice(None))]
         found: dict[int, Found] = {}
-        networks = self._networks(parts)
+        networks = [network, *self._twins(network, parts - 1)]
         bounds = [state.replicas * part // parts for part in range(parts + 1)]
 
         def share(part: int) -> None:
@@ -45,13 +46,13 @@ class Shares:
         together(share, parts)
         return [found[part] for part in range(parts)]
 
-    def _networks(self, count: int) -> list[Network]:
-        """The network itself and twins of it with modules of their own: a call puts its parameters into the module."""
-        for _ in range(count - 1 - len(self._twins)):
-            twin = copy.copy(self.network)
-            twin._forward = copy.deepcopy(self.network._forward)
-            self._twins.append(twin)
-        return [self.network, *self._twins[: count - 1]]
+    def _twins(self, network: Network, count: int) -> Iterator[Network]:
+        """Twins of a network, which share its data. None is kept: it would keep the data until the next collection."""
+        self._forwards.extend(copy.deepcopy(network._forward) for _ in range(count - len(self._forwards)))
+        for forward in self._forwards[:count]:
+            twin = copy.copy(network)
+            twin._forward = forward
+            yield twin
 
 
 def _some(state: State, rows: slice) -> State:

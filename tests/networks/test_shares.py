@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -68,3 +70,17 @@ def test_a_refusal_in_a_share_is_the_users_to_read() -> None:
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_a_network_goes_with_its_data_when_it_is_let_go() -> None:
+    """Without waiting for a collection: the next sample's data would lie beside it."""
+    network = tiny_cnn()
+    network.gradient(network.initial(streams(3)))
+    held = weakref.ref(network._parts["train"])
+    gc.disable()
+    try:
+        del network
+        assert held() is None
+    finally:
+        gc.enable()
