@@ -298,3 +298,28 @@ def test_the_plan_prices_it_under_a_stage_that_has_batches(monkeypatch: pytest.M
     text = plan(load(tables("quadratic", "sgd", dynamics=dynamics, schedule={"horizon": 6.0}, observables=kinds)))
     assert "reading      gradient_noise: " in text
     assert looks
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_a_quadratic_diffuses_with_replacement_and_not_over_whole_epochs(momentum: float) -> None:
+    """From the minimum of linear regression, by steps so short that it pulls nothing back: Δ = (α/(1−β))² D t, or as in an epoch."""
+    system: Any = QuadraticOptions(n=20, terms=60, noise=0.5).build(context("system"))
+    best = np.linalg.lstsq(system.inputs.numpy(), system.targets.numpy())[0]
+    minimum = State(torch.from_numpy(best).expand(1500, -1).clone())
+    clock = 1e-5 / (1 - momentum)
+    for sampling in SAMPLINGS:
+        moves = dynamics("sgd", system, learning_rate=1e-5, momentum=momentum, batch_size=6, sampling=sampling)
+        state = minimum.copy()
+        moves.start(system, state)
+        noise = read(GradientNoiseOptions(batches=10), system, state, moves=moves)["gradient_noise"].mean()
+        moved = {}
+        for t in (5, 10, 80):
+            moves.advance(system, state, t - state.step)
+            moved[t] = (state.x - minimum.x).square().mean().item() / (clock**2 * noise * t)
+        if sampling == "with_replacement":
+            memory = 2 * momentum * (1 - momentum**80) / (1 - momentum**2) / 80
+            assert moved[80] == pytest.approx(1 - memory, rel=0.04)
+        elif momentum == 0:
+            assert moved[5] == pytest.approx(0.5 / 0.9, rel=0.05)
+            assert moved[10] < 1e-4
+            assert moved[80] < 1e-4
