@@ -11,7 +11,7 @@ from torch import Tensor
 
 from glassyrun import ObservableOptions, Refusal, System, Variable, described
 
-PIECE = 2**19
+PIECE = 2**16
 """Numbers of all replicas together that are looked at at a time; sums depend on it in the last bits, so it is fixed."""
 
 WHOLE = slice(None)
