@@ -87,6 +87,9 @@ class Origin:
     def warnings(self, spec: Spec) -> list[str]:
         """What a user should know of beginning there: the same system of another seed has another disorder."""
         other = tomli.loads(self.spec)
+        kind = other.get("system", {}).get("kind")
+        if kind != spec.system.kind:
+            return [f'this run begins from a run of another system, "{kind}", of as many degrees of freedom']
         same = other.get("system") == spec_tables(spec)["system"]
         if same and spec.system.disordered and other.get("seed") != spec.seed:
             # part of the result: no path of a machine

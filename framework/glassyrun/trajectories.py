@@ -219,14 +219,17 @@ class Trajectory:
         for i, j in event.pairs:
             kept = self.references.kept.get(i, {})  # a run that resumes has none where nothing is read over pairs
             for label, then in kept.items():
-                if self.guarded(label, lambda o, then=then: o.wants(self.now.clock, then.since, event.step)):
-                    self.read(label, (i, j), then)
+                self.read(label, (i, j), then)
             for then in kept.values():
                 self.now.forget(then)
         self.references.release(event.step)
 
     def read(self, label: str, index: tuple[int, ...], then: Reference | None) -> None:
-        self.guarded(label, lambda o: self.recorder.record(label, index, o.read(self.now, then)))
+        def record(observable: Observable) -> None:
+            if then is None or observable.wants(self.now.clock, then.since, self.state.step):
+                self.recorder.record(label, index, observable.read(self.now, then))
+
+        self.guarded(label, record)
 
     def guarded(self, label: str, call: Callable[[Observable], Reading]) -> Reading:
         """Names the plugin that raised, and keeps what was measured."""

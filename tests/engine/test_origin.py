@@ -274,6 +274,9 @@ def test_another_seed_of_the_same_system_is_told_loudly(tmp_path: Path) -> None:
     told = glassyrun.run(spec_of(QUENCH, 0.2, "pspin", seed=2), start_from=tmp_path / "a", quiet=True).attrs["warnings"]
     assert "begins from a run that has another disorder: its seed was 1, now it is 2" in told
     assert str(tmp_path) not in told
+    other = spec_of(QUENCH, 0.2, system={"kind": "quadratic", "n": 12})
+    told = glassyrun.run(other, start_from=tmp_path / "a", quiet=True).attrs["warnings"]
+    assert 'begins from a run of another system, "pspin"' in told
     assert "warnings" not in glassyrun.run(spec_of(HOT, 0.2, "pspin", seed=1), start_from=tmp_path / "a", quiet=True).attrs
 
 
