@@ -58,7 +58,7 @@ def test_horizon_against_the_step(good: str, wrong: Callable[..., list[str]]) ->
 
 def test_samples_of_a_system_without_disorder(wrong: Callable[..., list[str]]) -> None:
     assert wrong(f"{NET}[ensemble]\nsamples = 3\n") == [
-        "x.toml:10: ensemble.samples: found 3, but a net has no disorder and all samples would be the same system, expected 1; "
+        'x.toml:10: ensemble.samples: found 3, but this system "net" has no disorder and all samples would be the same, expected 1; '
         "ensemble.replicas gives several runs on one system"
     ]
 
