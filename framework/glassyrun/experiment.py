@@ -58,9 +58,12 @@ class Setting:
             Refusal: if the device is absent or a grid impossible.
         """
         if data_root is not None and not data_root.is_dir():
-            raise StorageError(
-                f"--data {data_root}: there is no such folder; make it, or leave the option out for the default one"
+            told = (
+                "is a file; name the folder that holds the data sets"
+                if data_root.exists()
+                else "there is no such folder; make it"
             )
+            raise StorageError(f"--data {data_root}: {told}, or leave the option out for the default one")
         return cls(spec, Schedule.of(spec), device_of(spec.run.device), data_root, origin)
 
     @property

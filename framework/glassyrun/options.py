@@ -54,6 +54,8 @@ class SystemOptions(PluginOptions):
 
     disordered: ClassVar[Any] = True
     """Whether different samples differ, a bool; a property where it depends on options. More than one sample is refused without."""
+    disorder_from: ClassVar[str] = ""
+    """How a user gives disorder to a system that has none as it is set: "set … to …"."""
 
     @abstractmethod
     def footprint(self, context: Context) -> Footprint:

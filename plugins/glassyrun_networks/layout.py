@@ -33,6 +33,8 @@ class Layout:
         Raises:
             Refusal: if a parameter is frozen, or there is none.
         """
+        if not isinstance(module, nn.Module):
+            raise Refusal(f"module() gave back {type(module).__name__}, expected a torch.nn.Module: does it end in a return?")
         parameters = dict(module.named_parameters())
         if not parameters:
             raise Refusal(

@@ -41,6 +41,10 @@ class NetworkOptions(SystemOptions):
     batch norm's memory, test loss and accuracy. A module that rolls dice (Dropout) is refused.
     """
 
+    disorder_from: ClassVar[str] = (
+        "data that differ from sample to sample are a disorder (system.data.per_sample = true with a subset or random labels, or a data "
+        "set that is drawn)"
+    )
     together: ClassVar[bool] = False
     """Whether several replicas are looked at in one call (`torch.vmap`), not one after another; the same numbers up to rounding.
 

@@ -82,7 +82,12 @@ def _check_events(schedule: ScheduleOptions, step: float | None, complain: Compl
 def _check_samples(system: SystemOptions, ensemble: EnsembleOptions, complain: Complain) -> None:
     if ensemble.samples > 1 and not system.disordered:
         told = f'found {ensemble.samples}, but this system "{system.kind}" has no disorder and all samples would be the same'
-        complain(("ensemble", "samples"), told, "1", "ensemble.replicas gives several runs on one system")
+        complain(
+            ("ensemble", "samples"),
+            told,
+            "1",
+            ", ".join(filter(None, (system.disorder_from, "ensemble.replicas gives several runs on one system"))),
+        )
 
 
 def _check_labels(observables: list[Any], complain: Complain) -> None:

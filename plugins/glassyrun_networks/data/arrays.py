@@ -36,6 +36,8 @@ class Form:
         """What is wrong with arrays of such shapes and types: what was found and what was expected."""
         for name in NAMES:
             shape, dtype = shapes[name], dtypes[name]
+            if shape[:1] == (0,):
+                return f"{name} is empty, expected at least one image"
             if name.endswith("_x"):
                 grey = self.image[2] == 1 and shape[1:] == self.image[:2]
                 right = len(shape) > 1 and shape[0] > 0 and (shape[1:] == self.image or grey) and dtype == np.uint8
