@@ -77,7 +77,7 @@ WRONG = {
     "channel_first": (made_up() | {"test_x": np.zeros((10, 3, 32, 32), np.uint8)}, "expected uint8 [n, 32, 32, 3]"),
     "grey": (made_up() | {"test_x": np.zeros((10, 32, 32), np.uint8)}, "test_x is uint8 [10, 32, 32]"),
     "a_number": (made_up() | {"test_x": np.uint8(3)}, "test_x is uint8 []"),
-    "empty": (made_up() | {"test_x": np.zeros((0, 32, 32, 3), np.uint8)}, "test_x is uint8 [0, 32, 32, 3]"),
+    "empty": (made_up() | {"test_x": np.zeros((0, 32, 32, 3), np.uint8)}, "test_x is empty, expected at least one image"),
     "too_few_labels": (made_up() | {"train_y": np.zeros(19, np.int64)}, "train_x holds 20 images but train_y 19 labels"),
     "missing": (_without("test_y"), "has no array 'test_y'"),
     "others": ({f"array_{k}": np.zeros(1) for k in range(9)}, "array_5.npy and 3 more)"),
