@@ -72,8 +72,8 @@ def test_a_run_does_not_go_on_with_another_data_set(tmp_path: Path, monkeypatch:
 
 def test_a_data_folder_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for name in ("typo", "file"):
-        with pytest.raises(glassyrun.StorageError, match="there is no such folder"):
+    for name, told in (("typo", "there is no such folder"), ("file", "is a file")):
+        with pytest.raises(glassyrun.StorageError, match=told):
             glassyrun.run(tables("cnn", "sgd"), data=tmp_path / name, quiet=True)
     assert not (tmp_path / "typo").exists()
 
