@@ -222,6 +222,7 @@ class Trajectory:
                 self.read(label, (i, j), then)
             for then in kept.values():
                 self.now.forget(then)
+                self.now.forget(then.state.x)
         self.references.release(event.step)
 
     def read(self, label: str, index: tuple[int, ...], then: Reference | None) -> None:

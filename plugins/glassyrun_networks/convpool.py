@@ -80,18 +80,14 @@ def _pooled(
     where = torch.empty(out.shape, dtype=torch.uint8)
     width = lanes(weight.element_size())
     vectors = min(MOST_VECTORS, -(-outputs // width))
-    group = vectors * width
-    table = torch.cat([bias.unsqueeze(0), weight.permute(2, 3, 1, 0).reshape(-1, outputs)])  # [1 + patch, out]
-    table = F.pad(table, (0, -outputs % group)).unflatten(1, (-1, group)).movedim(1, 0).reshape(-1)
     bounds = _bounds(len(images))
-    scratch = images.new_empty(len(bounds) - 1, 8 * group).numpy()
-    flat = [last.view(-1).numpy(), table.numpy()]
     row = images.shape[3] * channels
-    sizes = (high, wide, outputs, group, channels, kernel, row, images.shape[2] * row, (0,) * (kernel * channels), (0,) * vectors)
-    results = out.view(-1).numpy(), where.view(-1).numpy()
+    arrays = _flat(last), _flat(weight), _flat(bias), _flat(out), _flat(where)
+    sizes = (high, wide, outputs, vectors * width, channels, kernel, row, images.shape[2] * row)
+    tuples = (0,) * (kernel * channels), (0,) * vectors
 
     def share(part: int) -> None:
-        forward(*flat, scratch[part], *results, bounds[part], bounds[part + 1], *sizes)
+        forward(*arrays, bounds[part], bounds[part + 1], *sizes, *tuples)
 
     together(share, len(bounds) - 1)
     return out, where
@@ -101,36 +97,32 @@ def _backward(
     images: Tensor, weight: Tensor, where: Tensor, slopes: Tensor, to_images: bool
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Slopes of images, weights and bias."""
-    from glassyrun_networks.convpool_loops import backward, padded
+    from glassyrun_networks.convpool_loops import backward
 
     outputs, channels, kernel, _ = weight.shape
-    length, size = kernel * channels, weight.element_size()
     last = images.movedim(1, 3).contiguous()
     bounds = _bounds(len(images))
     parts = len(bounds) - 1
-    stretch = padded(length, size)
-    weights = F.pad(weight.movedim(1, 3).reshape(outputs, kernel, length), (0, stretch - length)).reshape(-1).numpy()
-    of_weights = weight.new_zeros(parts, outputs, kernel, stretch)
-    of_bias = weight.new_zeros(parts, outputs)
+    of_weight, of_bias = weight.new_empty(parts, *weight.shape), weight.new_empty(parts, outputs)
     of_images = torch.empty_like(last) if to_images else last.new_empty(0)
-    loop = backward(kernel, channels, size, to_images)
-    flat = [
-        slopes.movedim(1, 3).reshape(-1).numpy(),
-        where.view(-1).numpy(),
-        last.view(-1).numpy(),
-        weights,
-        of_images.view(-1).numpy(),
-    ]
-    partial, biases = of_weights.view(parts, -1).numpy(), of_bias.numpy()
+    loop = backward(kernel, channels, weight.element_size(), to_images)
+    arrays = _flat(slopes.movedim(1, 3)), _flat(where), _flat(last), _flat(weight), _flat(of_images)
+    weights, biases = of_weight.view(parts, -1).numpy(), of_bias.numpy()
     row = images.shape[3] * channels
     sizes = (where.shape[1], where.shape[2], outputs, row, images.shape[2] * row)
 
     def share(part: int) -> None:
-        loop(*flat, partial[part], biases[part], bounds[part], bounds[part + 1], *sizes)
+        loop(*arrays, weights[part], biases[part], bounds[part], bounds[part + 1], *sizes)
 
     together(share, parts)
-    of_weight = of_weights.sum(0)[..., :length].reshape(outputs, kernel, kernel, channels).movedim(3, 1)
-    return of_images.movedim(3, 1) if to_images else None, of_weight, of_bias.sum(0)
+    if parts == 1:
+        return of_images.movedim(3, 1) if to_images else None, of_weight[0], of_bias[0]
+    return of_images.movedim(3, 1) if to_images else None, of_weight.sum(0), of_bias.sum(0)
+
+
+def _flat(tensor: Tensor) -> Any:
+    """A contiguous tensor's memory, or that of a copy, as a flat array."""
+    return tensor.detach().reshape(-1).numpy()
 
 
 def _bounds(images: int) -> list[int]:

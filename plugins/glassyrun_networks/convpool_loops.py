@@ -6,6 +6,7 @@ stretches of odd length are what compilers vectorise badly: they are worked off 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -20,6 +21,10 @@ from numba.extending import intrinsic
 
 VECTOR = 64
 """Bytes worked on together; a compiler cuts them into what the processor has."""
+MOST_SUMS = 24
+"""Vectors that are summed up together on the way back; a processor has 32 registers for them."""
+WORTH_A_GUESS = 12
+"""Vectors from which on it pays to pass over a window without a slope; for fewer, adding zeros takes less time than guessing wrong."""
 INACTIVE = 4
 """Mark of a pooled output that is 0: nothing goes back through it."""
 
@@ -117,6 +122,83 @@ def _convolve(
     return types.void(scratch, images, firsts, row, rows, stretch, weights, vectors), emit
 
 
+@emitted
+def _collect(
+    typing: Any,
+    into: Any,
+    entry: Any,
+    stride: Any,
+    slopes: Any,
+    marks: Any,
+    base: Any,
+    outputs: Any,
+    high: Any,
+    wide: Any,
+    images: Any,
+    begin: Any,
+    row: Any,
+    channels: Any,
+    rows: Any,
+    vectors: Any,
+) -> Any:
+    """into[entry + r · stride + …] += Σ slope · images[place + r · row + …] over the windows of one image, for one output.
+
+    `place` is the corner of a window that was the largest, from `begin` on; a window whose mark is `INACTIVE` adds nothing. How
+    many rows r and vectors in a row there are is in the types, as lengths of tuples: all sums stay in registers.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        kind = signature.args[0].dtype
+        size = kind.bitwidth // 8
+        lanes = VECTOR // size
+        number_type = context.get_value_type(kind)
+        vector = ir.VectorType(number_type, lanes)
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+        down, along = (range(signature.args[argument].count) for argument in (13, 14))
+        _, entry, stride, _, _, base, outputs, high, wide, _, begin, row, channels, _, _ = arguments
+
+        def data(argument: int) -> Any:
+            return context.make_array(signature.args[argument])(context, builder, arguments[argument]).data
+
+        def number(value: int) -> Any:
+            return ir.Constant(ir.IntType(64), value)
+
+        def pointer(base: Any, offset: Any) -> Any:
+            return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
+
+        sums, slopes, marks, images = data(0), data(3), data(4), data(9)
+        places = [
+            [pointer(sums, builder.add(builder.add(entry, builder.mul(number(r), stride)), number(v * lanes))) for v in along]
+            for r in down
+        ]
+        kept = [[cgutils.alloca_once_value(builder, builder.load(place, align=size)) for place in line] for line in places]
+        with cgutils.for_range(builder, high) as outer, cgutils.for_range(builder, wide) as inner:
+            at = builder.add(base, builder.mul(builder.add(builder.mul(outer.index, wide), inner.index), outputs))
+            mark = builder.zext(builder.load(builder.gep(marks, [at])), ir.IntType(64))
+            active = builder.icmp_unsigned("<", mark, number(INACTIVE))
+            slope = builder.select(active, builder.load(builder.gep(slopes, [at])), ir.Constant(number_type, 0.0))
+            corner = builder.select(active, mark, number(0))
+            y = builder.add(builder.shl(outer.index, number(1)), builder.lshr(corner, number(1)))
+            x = builder.add(builder.shl(inner.index, number(1)), builder.and_(corner, number(1)))
+            place = builder.add(begin, builder.add(builder.mul(y, row), builder.mul(x, channels)))
+            undefined = ir.Constant(vector, ir.Undefined)
+            one = builder.insert_element(undefined, slope, ir.Constant(ir.IntType(32), 0))
+            splat = builder.shuffle_vector(one, undefined, everywhere)
+            with builder.if_then(active) if len(down) * len(along) >= WORTH_A_GUESS else contextlib.nullcontext():
+                for r in down:
+                    for v in along:
+                        source = builder.add(builder.add(place, builder.mul(number(r), row)), number(v * lanes))
+                        product = builder.fmul(splat, builder.load(pointer(images, source), align=size), flags=("contract",))
+                        builder.store(builder.fadd(builder.load(kept[r][v]), product, flags=("contract",)), kept[r][v])
+        for line, sources in zip(places, kept, strict=True):
+            for place, source in zip(line, sources, strict=True):
+                builder.store(builder.load(source), place, align=size)
+        return context.get_dummy_value()
+
+    given = into, entry, stride, slopes, marks, base, outputs, high, wide, images, begin, row, channels, rows, vectors
+    return types.void(*given), emit
+
+
 @compiled
 def _pool(scratch, begin, width, outputs, out, where, at):  # type: ignore[no-untyped-def]
     """The largest of four positions and 0, and which it was (`INACTIVE` for 0); the first of equal ones, as in torch."""
@@ -143,15 +225,31 @@ def _pool(scratch, begin, width, outputs, out, where, at):  # type: ignore[no-un
 
 
 @compiled
+def _table(weight, bias, outputs, channels, kernel, group):  # type: ignore[no-untyped-def]
+    """Weights as `forward` reads them: [group of outputs, 1 + kernel·kernel·channel, output in it], the bias first, 0 for no output."""
+    patch = kernel * kernel * channels
+    groups = (outputs + group - 1) // group
+    table = np.zeros((groups, 1 + patch, group), weight.dtype)
+    for o in range(outputs):
+        entry = table[o // group, :, o % group]
+        entry[0] = bias[o]
+        for c in range(channels):
+            for yx in range(kernel * kernel):
+                entry[1 + yx * channels + c] = weight[(o * channels + c) * kernel * kernel + yx]
+    return table.reshape(-1)
+
+
+@compiled
 def forward(
-    images, weights, scratch, out, where, begin, end, high, wide, outputs, group, channels, kernel, row, size, stretch, vectors
+    images, weight, bias, out, where, begin, end, high, wide, outputs, group, channels, kernel, row, size, stretch, vectors
 ):  # type: ignore[no-untyped-def]
     """Convolution, pool and ReLU of images begin … end − 1, one window after another.
 
-    Flat arrays: images [image, Y, X, channel], weights [group, 1 + kernel·kernel·channel, vectors · lanes] with the bias first, out and
-    marks [image, y, x, out]; `scratch` of this thread alone; `group` outputs are worked on together. `stretch` and `vectors` are
-    tuples whose lengths count: kernel · channels, and vectors in a group.
+    Flat arrays: images [image, Y, X, channel], weights [out, channel, kernel, kernel], biases [out], out and marks
+    [image, y, x, out]; `group` outputs are worked on together. `stretch` and `vectors` are tuples whose lengths count: kernel ·
+    channels, and vectors in a group.
     """
+    weights, scratch = _table(weight, bias, outputs, channels, kernel, group), np.empty(8 * group, weight.dtype)
     per_group = (kernel * len(stretch) + 1) * group
     c, r, n = np.uint64(channels), np.uint64(row), np.int64(row)
     pairs = wide // 2 if len(vectors) == 1 else 0  # enough sums to keep the processor's adders busy
@@ -182,51 +280,94 @@ def forward(
 def backward(kernel: int, channels: int, itemsize: int, to_images: bool) -> Any:
     """The loop that takes slopes of pooled outputs back to weights and, with `to_images`, to images.
 
-    Its arguments are flat arrays: slopes and marks [image, y, x, out], images [image, Y, X, channel], weights and their
-    slopes [out, kernel, stretch], bias slopes [out], then the range of images and the sizes.
+    Its arguments are flat arrays: slopes and marks [image, y, x, out], images [image, Y, X, channel], weights and their slopes
+    [out, channel, kernel, kernel], bias slopes [out], then the range of images and the sizes. Slopes of weights are written,
+    not added to.
     """
     width = lanes(itemsize)
     length = kernel * channels
     stretch = padded(length, itemsize)
     per_output = kernel * stretch
     whole = length // width * width
-    u = np.uint64
+    rows, vectors = _at_once(kernel, stretch // width)
+    down, along = (0,) * rows, (0,) * vectors
+    u, n = np.uint64, np.int64
 
     @compiled
-    def loop(slopes, where, images, weights, of_images, of_weights, of_bias, begin, end, high, wide, outputs, row, image_size):  # type: ignore[no-untyped-def]
-        size, zero = len(images), slopes.dtype.type(0)
+    def to_weights(slopes, where, images, sums, image, high, wide, outputs, row, image_size):  # type: ignore[no-untyped-def]
+        base = image * high * wide * outputs
+        # what a last vector reads beyond the stretch goes into padding; beyond the last image there is nothing to read
+        if (image + 1) * image_size + stretch - length <= len(images):
+            for c in range(outputs):
+                for r in range(0, kernel, rows):
+                    for v in range(0, stretch, vectors * width):
+                        entry, begin = n(c * per_output + r * stretch + v), n(image * image_size + r * row + v)
+                        _collect(
+                            sums, entry, n(stretch), slopes, where, n(base + c), n(outputs), n(high), n(wide),
+                            images, begin, n(row), n(channels), down, along,
+                        )  # fmt: skip
+            return
+        for y in range(high):
+            for x in range(wide):
+                for c in range(outputs):
+                    at = base + (y * wide + x) * outputs + c
+                    corner = n(where[at])
+                    if corner < INACTIVE:
+                        first = image * image_size + (2 * y + (corner >> 1)) * row + (2 * x + (corner & 1)) * channels
+                        for r in range(kernel):
+                            for j in range(length):
+                                sums[c * per_output + r * stretch + j] += slopes[at] * images[first + r * row + j]
+
+    @compiled
+    def loop(slopes, where, images, weight, of_images, of_weight, of_bias, begin, end, high, wide, outputs, row, image_size):  # type: ignore[no-untyped-def]
+        zero = slopes.dtype.type(0)
+        weights, of_weights = np.zeros(outputs * per_output, weight.dtype), np.zeros(outputs * per_output, weight.dtype)
+        of_bias[:outputs] = zero
+        for o in range(outputs):
+            for c in range(channels):
+                for y in range(kernel):
+                    for x in range(kernel):
+                        value = weight[((o * channels + c) * kernel + y) * kernel + x]
+                        weights[o * per_output + y * stretch + x * channels + c] = value
         for image in range(begin, end):
+            to_weights(slopes, where, images, of_weights, image, high, wide, outputs, row, image_size)
             if to_images:  # here it is in the cache when it is needed
                 of_images[image * image_size : (image + 1) * image_size] = zero
-            for y in range(high):
+            for window in range(image * high * wide, (image + 1) * high * wide):
+                for c in range(u(outputs)):
+                    at = u(window * outputs) + c
+                    of_bias[c] += slopes[at] if where[at] < INACTIVE else zero
+            for y in range(high if to_images else 0):
                 for x in range(wide):
                     base = ((image * high + y) * wide + x) * outputs
                     for c in range(outputs):
-                        corner = np.int64(where[base + c])
-                        active = corner < INACTIVE
-                        if active or not to_images:  # to weights alone, adding zeros takes less time than guessing wrong
-                            corner = corner if active else 0
-                            slope = slopes[base + c] if active else zero
-                            of_bias[c] += slope
+                        corner = n(where[base + c])
+                        if corner < INACTIVE:
+                            slope = slopes[base + c]
                             first = image * image_size + (2 * y + (corner >> 1)) * row + (2 * x + (corner & 1)) * channels
-                            inside = first + (kernel - 1) * row + stretch <= size
-                            at, weight = u(first), u(c * per_output)
+                            at, entry = u(first), u(c * per_output)
                             for _ in range(kernel):
-                                if inside:  # what a last vector reads beyond the stretch goes into padding
-                                    for j in range(u(0), u(stretch), u(width)):
-                                        _add_vector(of_weights, weight + j, slope, images, at + j)
-                                else:
-                                    for j in range(u(length)):
-                                        of_weights[weight + j] += slope * images[at + j]
-                                if to_images:
-                                    for j in range(u(0), u(whole), u(width)):
-                                        _add_vector(of_images, at + j, slope, weights, weight + j)
-                                    for j in range(u(whole), u(length)):
-                                        of_images[at + j] += slope * weights[weight + j]
+                                for j in range(u(0), u(whole), u(width)):
+                                    _add_vector(of_images, at + j, slope, weights, entry + j)
+                                for j in range(u(whole), u(length)):
+                                    of_images[at + j] += slope * weights[entry + j]
                                 at += u(row)
-                                weight += u(stretch)
+                                entry += u(stretch)
+        for o in range(outputs):
+            for c in range(channels):
+                for y in range(kernel):
+                    for x in range(kernel):
+                        value = of_weights[o * per_output + y * stretch + x * channels + c]
+                        of_weight[((o * channels + c) * kernel + y) * kernel + x] = value
 
     return loop
+
+
+def _at_once(rows: int, vectors: int) -> tuple[int, int]:
+    """Rows of a patch, and vectors in a row, whose sums are kept in registers together: all, one row, or one vector."""
+    if rows * vectors <= MOST_SUMS:
+        return rows, vectors
+    return (1, vectors) if vectors <= MOST_SUMS else (1, 1)
 
 
 def padded(length: int, itemsize: int) -> int:

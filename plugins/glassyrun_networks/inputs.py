@@ -43,7 +43,7 @@ class Inputs:
         """What a network sees of the given examples, images as [*batch, channel, height, width], and their labels."""
         flat = terms.reshape(-1)
         raw = self.stored.index_select(0, flat)
-        seen = raw.to(self.scale.dtype).mul_(self.scale).add_(self.shift)
+        seen = torch.addcmul(self.shift, raw.to(self.scale.dtype), self.scale)
         return seen.view(*terms.shape, *self.shape).movedim(-1, terms.dim()), self.labels.index_select(0, flat).view(terms.shape)
 
     @property

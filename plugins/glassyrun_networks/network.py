@@ -18,7 +18,7 @@ from glassyrun_networks.inputs import Inputs, example_shape
 from glassyrun_networks.layout import Layout
 from glassyrun_networks.losses import LOSSES
 from glassyrun_networks.scope import seeded
-from glassyrun_networks.shares import Shares
+from glassyrun_networks.shares import Cut, Shares
 
 PROBED = 4
 """Examples that a module is tried on when it is built."""
@@ -72,7 +72,7 @@ class Network(System):
             initial: the law of the initial weights.
             together: whether several replicas are looked at in one call, not one after another; the same numbers up to
                 rounding.
-            own_threads: whether the module shares the work of one replica out over threads itself.
+            own_threads: whether the examples that one replica looks at are shared out over threads, where no layer mixes them.
             chunk: most examples looked at together in a pass over many.
 
         Raises:
@@ -92,8 +92,8 @@ class Network(System):
         module, self._mixes = self._examined(context, data, together)
         self._layout = Layout.of(module, initial.factors(module))
         self._forward = forward_of(module.to("meta"), together)  # weights come from the State: none are kept here
-        self._own_threads = own_threads
-        self._shares = Shares(apart=not together and context.device.type == "cpu")
+        by_itself = not together and context.device.type == "cpu"
+        self._shares = Shares(replicas=by_itself, examples=by_itself and own_threads and not self._mixes)
         self.dof, self.blocks, self.terms = self._layout.dof, self._layout.blocks, len(self._parts["train"])
         self._order = self._drawn_order(context) if self._mixes else torch.arange(self.terms, device=self._device)
         if self._mixes:
@@ -153,7 +153,7 @@ class Network(System):
         return State(x, system={name: torch.stack([memory[name] for memory in memories]) for name in memories[0]})
 
     def own_threads(self, replicas: int) -> bool:
-        return self._shares.apart and (self._own_threads or replicas > 1)
+        return self._shares.examples or (self._shares.replicas and replicas > 1)
 
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
         loss = self.evaluate(state, "train", terms).loss
@@ -167,17 +167,20 @@ class Network(System):
         """
         if split not in self._parts:
             raise Refusal(f"the data set has no {split} part, so nothing can be read from it: leave the observable out")
-        found = self._shares.out(self, state, lambda network, some, rows: network._evaluate(some, split, terms))
-        return Reading(_joined([part.loss for part in found]), _joined([part.accuracy for part in found]))
+        if terms is None:
+            terms = self._order if split == "train" else torch.arange(self.size_of(split), device=self._device)
+        chunks = self._chunks(terms.unsqueeze(0))
+        found = self._shares.out(self, state, chunks, lambda network, some, cut: network._evaluate(some, split, cut))
+        sums = [torch.stack(parts).sum(0) for parts, _ in found]
+        loss, right = _joined(sums, dim=1) / len(terms)
+        return Reading(loss, right)
 
     @torch.no_grad()
-    def _evaluate(self, state: State, split: Split, terms: Int[Tensor, " term"] | None) -> Reading:
+    def _evaluate(self, state: State, split: Split, chunks: Cut) -> Float[Tensor, "2 replica"]:
+        """Sums of the loss and of what is right."""
         inputs = self._parts[split]
         self._set_mode(training=False)
-        if terms is None:
-            terms = self._order if split == "train" else torch.arange(len(inputs), device=self._device)
-        loss, right = torch.zeros(2, state.replicas, dtype=torch.float64, device=self._device)
-        chunks = self._chunks(terms.unsqueeze(0))
+        sums = loss, right = torch.zeros(2, state.replicas, dtype=torch.float64, device=self._device)
         groups = [
             (group, self._tensors(state, self._layout.parts(state.x[group]), group)) for group in self._groups(state, chunks)
         ]
@@ -188,7 +191,7 @@ class Network(System):
                 own = labels.expand(len(outputs), -1)
                 loss[group] += self._loss.each(outputs, own).sum(1, dtype=torch.float64)
                 right[group] += self._loss.right(outputs, own).sum(1)
-        return Reading(loss / len(terms), right / len(terms))
+        return sums
 
     def gradient(self, state: State, batch: Int[Tensor, "replica term"] | None = None) -> Evaluation:
         """See the base class.
@@ -197,29 +200,24 @@ class Network(System):
             Refusal: if the examples of a batch are normalised together, and it has only one.
         """
 
-        def look(network: Network, some: State, rows: slice) -> Evaluation:
-            return network._gradient(some, None if batch is None else batch[rows])
+        found = self._shares.out(self, state, self._cut(batch), Network._gradient)
+        looks = [_mean(parts, sizes) for parts, sizes in found]
+        memory = {name: _joined([look.memory[name] for look in looks]) for name in state.system}
+        energy, gradient = _joined([look.energy for look in looks]), _joined([look.gradient for look in looks])
+        if self._l2:
+            return Evaluation(energy + self._penalty(state.x), gradient.add_(state.x, alpha=self._l2), memory)
+        return Evaluation(energy, gradient, memory)
 
-        found = self._shares.out(self, state, look)
-        if len(found) == 1:
-            return found[0]
-        memory = {name: torch.cat([part.memory[name] for part in found]) for name in state.system}
-        return Evaluation(_joined([part.energy for part in found]), _joined([part.gradient for part in found]), memory)
-
-    def _gradient(self, state: State, batch: Int[Tensor, "replica term"] | None) -> Evaluation:
+    def _gradient(self, state: State, cut: Cut) -> Evaluation:
+        """Without the penalty."""
         self._set_mode(training=True)
-        cut = self._cut(batch)
         groups = self._groups(state, cut)
         if len(cut) == len(groups) == 1:
             energy, slopes, memory = self._look(state, groups[0], *self._parts["train"].take(cut[0]))
-            look = Evaluation(energy, torch.cat(slopes, dim=1), memory)
-        else:
-            look = self._mean_look(state, cut, groups)
-        if not self._l2:
-            return look
-        return Evaluation(look.energy + self._penalty(state.x), look.gradient.add_(state.x, alpha=self._l2), look.memory)
+            return Evaluation(energy, torch.cat(slopes, dim=1), memory)
+        return self._mean_look(state, cut, groups)
 
-    def _mean_look(self, state: State, cut: Sequence[Int[Tensor, "_ _"]], groups: Sequence[slice]) -> Evaluation:
+    def _mean_look(self, state: State, cut: Cut, groups: Sequence[slice]) -> Evaluation:
         """One look of all replicas at the mean over the parts of a cut."""
         energy = torch.zeros(state.replicas, dtype=torch.float64, device=self._device)
         gradient = torch.zeros_like(state.x)
@@ -294,7 +292,7 @@ class Network(System):
     def _groups(self, state: State, cut: Sequence[Tensor]) -> list[slice]:
         return list(self._forward.groups(state.replicas, cut[0].shape[1], self._chunk))
 
-    def _cut(self, batch: Int[Tensor, "replica term"] | None) -> Sequence[Int[Tensor, "_ _"]]:
+    def _cut(self, batch: Int[Tensor, "replica term"] | None) -> Cut:
         """What is looked at, in parts that are looked at together; a part of one row is the same for all replicas."""
         if batch is None:
             return self._chunks(self._order.unsqueeze(0))
@@ -303,7 +301,7 @@ class Network(System):
         checks.refuse_lone(batch.shape[1], "dynamics.batch_size", batch.shape[1])
         return (batch,)
 
-    def _chunks(self, terms: Shaped[Tensor, "_ term"]) -> Sequence[Int[Tensor, "_ _"]]:
+    def _chunks(self, terms: Shaped[Tensor, "_ term"]) -> Cut:
         """Nearly equal parts of at most `chunk` terms: a rest of one image would be no batch for batch norm."""
         count = terms.shape[1]
         return (terms,) if count <= self._chunk else terms.tensor_split(-(-count // self._chunk), dim=1)
@@ -313,8 +311,20 @@ class Network(System):
             self._forward.module.train(training)
 
 
-def _joined(parts: Sequence[Tensor]) -> Tensor:
-    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
+def _joined(parts: Sequence[Tensor], dim: int = 0) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts), dim)
+
+
+def _mean(looks: Sequence[Evaluation], sizes: Sequence[int]) -> Evaluation:
+    """The look at all terms from looks at parts of them, which leave no memory; always added in this order."""
+    if len(looks) == 1:
+        return looks[0]
+    weights = [size / sum(sizes) for size in sizes]
+    energy, gradient = looks[0].energy * weights[0], looks[0].gradient.mul_(weights[0])
+    for look, weight in zip(looks[1:], weights[1:], strict=True):
+        energy.add_(look.energy, alpha=weight)
+        gradient.add_(look.gradient, alpha=weight)
+    return Evaluation(energy, gradient, {})
 
 
 def _blend(memory: dict[str, Tensor], found: dict[str, Tensor], weight: float) -> None:

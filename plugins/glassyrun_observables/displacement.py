@@ -6,22 +6,11 @@ from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import attrs
-import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from glassyrun import Context, Grid, Observable, ObservableOptions, Reference, Snapshot, System, Variable
-from glassyrun_observables.pieces import WHOLE, BlockOptions, displacements, read_parts, size, with_blocks
-
-
-def mean_square(
-    x: Float[Tensor, "replica dof"], past: Float[Tensor, "replica dof"], where: slice = WHOLE
-) -> Float[Tensor, " replica"]:
-    """(1/n) Σ (x − past)² over the n degrees of freedom of `where`."""
-    squares = torch.zeros(len(x), dtype=torch.float64, device=x.device)
-    for moved in displacements(x, past, where):
-        squares += moved.square_().sum(1)
-    return squares / size(x, where)
+from glassyrun_observables.pair_sums import pair_sums
+from glassyrun_observables.pieces import WHOLE, BlockOptions, read_parts, size, with_blocks
 
 
 class MsdOptions(BlockOptions):
@@ -45,7 +34,8 @@ class MeanSquareDisplacement(Observable):
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
-        return read_parts(lambda where: {self.label: mean_square(now.state.x, then.state.x, where)}, self.blocks)
+        x, past = now.state.x, then.state.x
+        return read_parts(lambda where: {self.label: now.once(pair_sums, past, where).second / size(x, where)}, self.blocks)
 
 
 class DisplacementOptions(ObservableOptions):
@@ -72,10 +62,6 @@ class DisplacementMoments(Observable):
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
-        x = now.state.x
-        second, fourth = torch.zeros(2, len(x), dtype=torch.float64, device=x.device)
-        for moved in displacements(x, then.state.x):
-            second += moved.square_().sum(1)
-            fourth += moved.square_().sum(1)
-        second, fourth = second / x.shape[1], fourth / x.shape[1]
+        sums, dof = now.once(pair_sums, then.state.x, WHOLE), now.state.x.shape[1]
+        second, fourth = sums.second / dof, sums.fourth / dof
         return {f"{self.label}_fourth": fourth, f"{self.label}_alpha2": fourth / (3 * second.square()) - 1}

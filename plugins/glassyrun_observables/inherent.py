@@ -9,8 +9,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, System, Variable, described
-from glassyrun_observables.displacement import mean_square
 from glassyrun_observables.energy import Look, ReadEnergyOptions
+from glassyrun_observables.pair_sums import sums_of
 
 
 class InherentOptions(ReadEnergyOptions):
@@ -49,7 +49,7 @@ class Inherent(Observable):
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         end = quenched(now.system, now.state, self.steps, self.dt, self.look.subset)
-        moved = mean_square(end.x, now.state.x)
+        moved = sums_of(end.x, now.state.x).second / end.x.shape[1]
         return {
             f"{self.label}_energy": self.look.at(now.system, end),
             f"{self.label}_distance": moved,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from glassyrun import Context, Grid, Observable, Reference, Snapshot, System, Variable
-from glassyrun_observables.pieces import BlockOptions, doubled, pieces, read_parts, size, with_blocks
+from glassyrun_observables.pair_sums import pair_sums
+from glassyrun_observables.pieces import BlockOptions, read_parts, size, with_blocks
 
 
 class OverlapOptions(BlockOptions):
@@ -36,16 +36,11 @@ class Overlap(Observable):
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         assert then is not None
-        return read_parts(lambda where: self._of(now.state.x, then.state.x, where), self.blocks)
+        return read_parts(lambda where: self._of(now, then.state.x, where), self.blocks)
 
-    def _of(self, x: Tensor, past: Tensor, where: slice) -> dict[str, Tensor]:
-        product, norm, norm_past = torch.zeros(3, len(x), dtype=torch.float64, device=x.device)
-        for piece in pieces(x, where):
-            here, there = doubled(x, piece), doubled(past, piece)
-            product += (here * there).sum(1)
-            norm += here.square_().sum(1)
-            norm_past += there.square_().sum(1)
+    def _of(self, now: Snapshot, past: Tensor, where: slice) -> dict[str, Tensor]:
+        sums = now.once(pair_sums, past, where)
         return {
-            self.label: product / size(x, where),
-            f"{self.label}_normalised": product / (norm.sqrt() * norm_past.sqrt()),
+            self.label: sums.product / size(past, where),
+            f"{self.label}_normalised": sums.product / (sums.norm.sqrt() * sums.norm_past.sqrt()),
         }
