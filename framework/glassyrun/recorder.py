@@ -29,6 +29,7 @@ class Buffer:
 
     waiting: Tensor
     """As many as fit, [reading, …]."""
+    room: int
     index: list[Index] = attrs.field(factory=list)
     moved: list[Tensor] = attrs.field(factory=list)
     """Full buffers, on the host."""
@@ -37,17 +38,18 @@ class Buffer:
     def sized(cls, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device, most: int) -> Buffer:
         """Room for as many readings of a shape as `CAPACITY` and `BYTES` allow, at least one and at most `most`."""
         room = min(CAPACITY, most, BYTES // max(1, math.prod(shape) * dtype.itemsize))
-        return cls(torch.empty((max(1, room), *shape), dtype=dtype, device=device))
+        room = max(1, room)
+        return cls(torch.empty((room, *shape), dtype=dtype, device=device), room)
 
     def append(self, index: Index, value: Tensor) -> None:
-        place = len(self.index) % len(self.waiting)
+        place = len(self.index) % self.room
         self.waiting[place].copy_(value)
         self.index.append(index)
-        if place == len(self.waiting) - 1:
+        if place == self.room - 1:
             self.moved.append(self.waiting.cpu().clone())
 
     def values(self) -> Tensor:
-        rest = self.waiting[: len(self.index) % len(self.waiting)].cpu()
+        rest = self.waiting[: len(self.index) % self.room].cpu()
         return torch.cat([*self.moved, rest])
 
 

@@ -45,19 +45,12 @@ def _compiled(x: Tensor, past: Tensor, where: slice) -> Float[Tensor, "5 replica
     from glassyrun_observables.pair_loops import add_up
 
     begin, end, _ = where.indices(x.shape[1])
-    chunks = range(begin, end, CHUNK)
-    here, there = x.detach().contiguous().numpy(), past.detach().contiguous().numpy()
-    sums = torch.zeros(len(x), len(chunks), 5, dtype=torch.float64)
-    places = sums.numpy()
-    tasks = [(row, number) for row in range(len(x)) for number in range(len(chunks))]
-    parts = 1 if len(x) * (end - begin) < ALONE else min(thread_count(), len(tasks))
-
-    def share(part: int) -> None:
-        for row, number in tasks[len(tasks) * part // parts : len(tasks) * (part + 1) // parts]:
-            at = chunks[number]
-            add_up(here[row], there[row], at, min(at + CHUNK, end), places[row, number])
-
-    together(share, parts)
+    replicas, chunks = x.shape[0], max(1, -(-(end - begin) // CHUNK))
+    sums = torch.empty(replicas, chunks, 5, dtype=torch.float64)
+    arrays = x.detach().contiguous().numpy(), past.detach().contiguous().numpy(), begin, end, CHUNK, sums.numpy()
+    tasks = replicas * chunks
+    parts = 1 if replicas * (end - begin) < ALONE else min(thread_count(), tasks)
+    together(lambda part: add_up(*arrays, tasks * part // parts, tasks * (part + 1) // parts), parts)
     return sums.sum(1).T
 
 
