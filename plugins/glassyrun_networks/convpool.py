@@ -76,7 +76,7 @@ def _pooled(
     outputs, channels, kernel, _ = weight.shape
     high, wide = ((side - kernel + 1) // POOL for side in images.shape[2:])
     last = images.movedim(1, 3).contiguous()
-    out = images.new_empty(len(images), high, wide, outputs)
+    out = images.new_empty(images.shape[0], high, wide, outputs)
     where = torch.empty(out.shape, dtype=torch.uint8)
     width = lanes(weight.element_size())
     vectors = min(MOST_VECTORS, -(-outputs // width))
@@ -122,7 +122,7 @@ def _backward(
 
 def _flat(tensor: Tensor) -> Any:
     """A contiguous tensor's memory, or that of a copy, as a flat array."""
-    return tensor.detach().reshape(-1).numpy()
+    return tensor.reshape(-1).numpy()
 
 
 def _bounds(images: int) -> list[int]:
