@@ -5,7 +5,7 @@
 Each figure is the largest resident memory of a process of its own:
 
 - torch: torch is loaded and has taken the gradient of one batch with the module in plain torch;
-- program: everything that a run loads is loaded and has run for a few steps, on the packaged sample;
+- program: everything that a run loads is loaded and has run for a few steps, on a few images in a file of their own;
 - run: the run itself, on the whole set, with msd at 40 waiting times.
 
 What the run must hold comes on top of torch with its activations. The program itself (the package, xarray, netCDF, numba) does not grow with
@@ -18,14 +18,15 @@ import argparse
 import resource
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
-WAITING = 40
+WAITING, FEW = 40, 200
 
 
-def spec(kind: str, replicas: int, steps: int, sample: bool) -> dict:
-    data = {"kind": "cifar10", "if_absent": "sample"}
+def spec(kind: str, replicas: int, steps: int) -> dict:
     return {
-        "system": {"kind": kind, "data": data | ({"train": 200, "test": 100} if sample else {})},
+        "system": {"kind": kind, "data": {"kind": "cifar10"}},
         "dynamics": {"kind": "sgd", "learning_rate": 0.01, "batch_size": 100},
         "schedule": {"horizon": float(steps), "t_w": {"n": WAITING, "to": steps / 2}, "t": {"n": 10, "to": float(steps)}},
         "ensemble": {"replicas": replicas},
@@ -48,12 +49,26 @@ def torch_alone(asked: argparse.Namespace) -> None:
     nn.functional.cross_entropy(module(torch.randn(100, 3, 32, 32)), torch.zeros(100, dtype=torch.int64)).backward()
 
 
-def whole(asked: argparse.Namespace, sample: bool) -> None:
+def few_images(folder: str) -> None:
+    """A data set in `folder` that takes no room."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    images = {f"{part}_x": generator.integers(0, 256, (FEW, 32, 32, 3), np.uint8) for part in ("train", "test")}
+    labels = {f"{part}_y": np.arange(FEW) % 10 for part in ("train", "test")}
+    np.savez(Path(folder) / "cifar10.npz", **images, **labels)
+
+
+def whole(asked: argparse.Namespace, few: bool) -> None:
     import glassyrun
 
-    steps = 4 if sample else asked.steps
-    result = glassyrun.run(spec(asked.kind, asked.replicas, steps, sample), data=asked.data, quiet=True)
-    if not sample:
+    with tempfile.TemporaryDirectory() as folder:
+        if few:
+            few_images(folder)
+        result = glassyrun.run(
+            spec(asked.kind, asked.replicas, 4 if few else asked.steps), data=folder if few else asked.data, quiet=True
+        )
+    if not few:
         print(result.attrs["degrees_of_freedom"], len(result.t_w), result.attrs["terms"])
 
 
@@ -74,7 +89,7 @@ def main() -> None:
     parser.add_argument("--child", choices=["torch", "program", "run"], help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
-        torch_alone(asked) if asked.child == "torch" else whole(asked, sample=asked.child == "program")
+        torch_alone(asked) if asked.child == "torch" else whole(asked, few=asked.child == "program")
         print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
     (torch, _), (program, _), (run, (dof, waiting, terms)) = (child(asked, what) for what in ("torch", "program", "run"))

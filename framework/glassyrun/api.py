@@ -13,14 +13,12 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import tomli
-import xarray as xr
 
-from glassyrun import result
 from glassyrun.errors import Diverged, PluginError, Refusal, StorageError
 from glassyrun.experiment import Experiment, Setting
 from glassyrun.machine import numerics
@@ -30,6 +28,9 @@ from glassyrun.registry import Registry
 from glassyrun.spec.load import diff_specs, dump_spec, load_spec
 from glassyrun.spec.model import Spec
 from glassyrun.store import Manifest, Store, read_manifest
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds",)
 """Fields that may change under a run."""
@@ -113,16 +114,16 @@ def run(
         execute(
             resolved, Path(directory), data_root=Path(data) if data else None, start_from=start_from, fresh=fresh, quiet=quiet
         )
-        return result.assemble(Path(directory))
+        return _result().assemble(Path(directory))
     with tempfile.TemporaryDirectory(prefix="glassyrun-") as place:
         try:
             execute(
                 resolved, Path(place), data_root=Path(data) if data else None, start_from=start_from, quiet=quiet, listen=False
             )
         except Diverged as error:
-            error.partial = result.assemble(Path(place))
+            error.partial = _result().assemble(Path(place))
             raise
-        return result.assemble(Path(place))
+        return _result().assemble(Path(place))
 
 
 def execute(
@@ -159,16 +160,23 @@ def execute(
         if store.manifest.complete:
             path = directory / "result.nc"
             _tell_of_the_past(store.manifest, setting, reporter(quiet))
-            return Outcome(directory, path if path.exists() else result.write(directory), already_done=True)
+            return Outcome(directory, path if path.exists() else _result().write(directory), already_done=True)
         if store.manifest.failure:
             raise Diverged(
                 f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or change the spec"
             )
         with listening(listen) as stop, numerics(spec, _begun_threads(store.manifest)):
             _solve(Experiment(setting, store, reporter(quiet), stop))
-        return Outcome(directory, result.write(directory))
+        return Outcome(directory, _result().write(directory))
     finally:
         store.close()
+
+
+def _result() -> ModuleType:
+    """The module that builds datasets, loaded when there is one to build: xarray and netCDF take 60 MB beside a run."""
+    from glassyrun import result
+
+    return result
 
 
 def collect(directory: Path) -> Path:
@@ -177,7 +185,7 @@ def collect(directory: Path) -> Path:
     Raises:
         StorageError: if the directory holds no run, or a committed file is damaged.
     """
-    return result.write(directory)
+    return _result().write(directory)
 
 
 def _solve(experiment: Experiment) -> None:
@@ -188,7 +196,7 @@ def _solve(experiment: Experiment) -> None:
         setting.check_memory(setting.footprint())
         setting.spec.system.solver().run(experiment)
     except Diverged:
-        result.write(store.directory)
+        _result().write(store.directory)
         raise
     except PluginError as error:
         # a user reads one sentence, whoever mends the plugin needs the place

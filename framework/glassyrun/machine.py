@@ -32,20 +32,21 @@ def numerics(spec: Spec, threads: int | None = None) -> Iterator[None]:
     threads = spec.run.threads or threads
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
     kernels: Any = torch.utils.deterministic  # its attribute is set through a module class that checkers can't see
-    before, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    warn_only, tf32 = torch.is_deterministic_algorithms_warn_only_enabled(), torch.backends.cudnn.allow_tf32
+    # use_deterministic_algorithms does the same, but loads torch's compiler first: a second, and 160 MB
+    before, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    tf32 = torch.backends.cudnn.allow_tf32
     benchmark, fill = torch.backends.cudnn.benchmark, kernels.fill_uninitialized_memory
     try:
         if threads:
             torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
+        torch.set_deterministic_debug_mode("error")
         kernels.fill_uninitialized_memory = False  # only for finding bugs, and dear
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # else convolutions in "float32" have 10 bits of mantissa on a GPU
         yield
     finally:
         torch.set_num_threads(before)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_deterministic_debug_mode(deterministic)
         torch.backends.cudnn.allow_tf32 = tf32
         kernels.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark

@@ -149,7 +149,7 @@ class NetworkOptions(SystemOptions):
         with seeded(context.common_stream("footprint")), torch.device("meta"):
             module = self.module(shape, LOSSES[self.loss].outputs(data.classes))
         dof = Layout.of(module).dof
-        kept = activation_bytes(module, (min(self.chunk, len(data.train_y)), *shape))
+        kept = activation_bytes(module, shape, min(self.chunk, len(data.train_y)))
         return dof, (kept // 4 + 2 * dof) * context.dtype.itemsize
 
     def observables(self) -> tuple[str, ...]:

@@ -7,14 +7,18 @@ result depends on the number of threads but not on their timing.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from glassyrun import thread_count, together
-from glassyrun_pspin.compiled import Array, sweep_pivots, sweep_tuples
 from glassyrun_pspin.layout import vectors
+
+if TYPE_CHECKING:
+    from glassyrun_pspin.compiled import Array
 
 LEAST_WORK = 2**18
 """Couplings times replicas per thread below which another one isn't worth waking."""
@@ -34,6 +38,8 @@ def rectangles(
     gradient: bool,
 ) -> tuple[Float[Tensor, "replica left"], Float[Tensor, "replica right"], Float[Tensor, "replica site"]]:
     """Derivatives of Σ J · left · x_pivot · right with respect to left, right and x_pivot; the last only without `gradient`."""
+    from glassyrun_pspin.compiled import sweep_pivots  # numba is loaded by what needs it
+
     replicas = len(x)
     spins, lefts, rights = _padded(x).T.copy(), _padded(left), _padded(right)
     table, data = pivots.numpy(), store.numpy()
@@ -53,6 +59,8 @@ def tuples(
     sites: Int[Tensor, "term degree"], values: Float[Tensor, " term"], x: Float[Tensor, "replica site"]
 ) -> Float[Tensor, "replica site"]:
     """The gradient of Σ J x…x over tuples of sites."""
+    from glassyrun_pspin.compiled import sweep_tuples
+
     spins = x.t().contiguous().numpy()  # sites first, so that all replicas of a spin lie together
     places, couplings = sites.numpy(), values.numpy()
     bounds = _shares(np.ones(len(couplings), np.int64), spins.shape[1])
