@@ -6,23 +6,23 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import attrs
 import torch
 
+from glassyrun import saved
 from glassyrun.dynamics import Dynamics
-from glassyrun.errors import Diverged, PluginError, Refusal, Stopped
+from glassyrun.errors import Diverged, PluginError, Stopped
 from glassyrun.experiment import Experiment
 from glassyrun.guard import plugin_code
 from glassyrun.machine import threads_of
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.recorder import Recorder, described_variables
-from glassyrun.references import References, below, pack, unpack
-from glassyrun.schedule import Event, rounded
+from glassyrun.references import References
+from glassyrun.schedule import Event
 from glassyrun.solver import Solver
 from glassyrun.state import State
-from glassyrun.store import Contents
 from glassyrun.watch import Watch
 
 Reading = TypeVar("Reading")
@@ -85,7 +85,7 @@ class Trajectory:
             about = setting.attributes(system, stages), setting.axes(), described_variables(observables)
             store.describe(*about, experiment.starts())
         if store.manifest.checkpoint is not None:
-            trajectory.restore()
+            saved.restore(trajectory)
         return trajectory
 
     @property
@@ -266,68 +266,10 @@ class Trajectory:
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
             references=[] if finished else self.references.unsaved(),
             live=set() if finished else set(self.references.kept),
-            checkpoint=self.final() if finished else self.checkpoint(),
+            checkpoint=saved.final(self) if finished else saved.checkpoint(self),
             finished=finished,
         )
         if failure is not None:
             self.experiment.store.fail(failure)
         self.references.saved()
         self.committed = time.monotonic()
-
-    def checkpoint(self) -> Contents:
-        """All that changes: the State, the watch, what observables carry along, and references that live on."""
-        living, about = self.references.changing("living/")
-        watch = {f"watch/{name}": value for name, value in self.watch.tensors().items()}
-        carried = {
-            f"observed/{label}/{name}": value
-            for label, observable in self.observables.items()
-            for name, value in observable.memory.items()
-        }
-        return pack(self.state, "state/") | watch | carried | living, {
-            **self.place(),
-            "event": self.next_event,
-            "living": about,
-            "disorder": self.disorder(),
-        }
-
-    def final(self) -> Contents:
-        """The State in which the sample ended."""
-        return pack(self.state), self.place()
-
-    def place(self) -> dict[str, Any]:
-        """Where the trajectory is."""
-        return {"sample": self.sample, "step": self.state.step, "time": rounded(self.now.time)}
-
-    def disorder(self) -> dict[str, str]:
-        """What the System says of itself: the same spec finds another data set where another folder was named."""
-        system = self.now.system
-        return {**system.provenance, "terms": str(system.terms), "degrees of freedom": str(system.dof)}
-
-    def restore(self) -> None:
-        """Takes up the committed State and references; the bits that follow are those of an uninterrupted run."""
-        store, device = self.experiment.store, self.experiment.setting.device
-        blob = store.manifest.checkpoint
-        assert blob is not None
-        begun, now = blob.about["disorder"], self.disorder()
-        changed = [
-            f"{key} was {begun.get(key)}, now {now.get(key)}" for key in sorted({*begun, *now}) if begun.get(key) != now.get(key)
-        ]
-        if changed:
-            raise Refusal(
-                f"{store.directory}: the run was begun on another disorder or data set ({'; '.join(changed)}); "
-                "go on with the same, or begin anew with --fresh"
-            )
-        tensors = store.read(blob, device)
-        state = unpack(tensors, "state/", blob.about["step"])
-        self.stage = self.now.clock.stage(state.step)
-        self.now = Snapshot(self.now.system, self.stages[self.stage], state, self.now.clock)
-        self.watch.begin(self.experiment.setting.watches(self.now.dynamics))
-        self.watch.restore(below(tensors, "watch/"))
-        for label, observable in self.observables.items():
-            observable.memory.clear()
-            observable.memory.update(below(tensors, f"observed/{label}/"))
-        self.next_event = blob.about["event"]
-        for number, about in enumerate(blob.about["living"]):
-            self.references.restore(tensors, f"living/{number}/", about)
-        for kept in store.manifest.references:
-            self.references.restore(store.read(kept, device), "", kept.about)
