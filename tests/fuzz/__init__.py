@@ -1,0 +1,1 @@
+"""Hostile specs and data files, and the judges that read them."""
