@@ -47,6 +47,12 @@ class StorageError(GlassyrunError):
     exit_code = 5
 
 
+class OutOfMemory(GlassyrunError):
+    """The host or the GPU ran out of memory in the middle of a run; what was measured before is kept where that was possible."""
+
+    exit_code = 5
+
+
 class Stopped(GlassyrunError):
     """The run was asked to stop; it saved its state and can go on."""
 

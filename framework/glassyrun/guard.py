@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from glassyrun.dynamics import Dynamics
-from glassyrun.errors import GlassyrunError, PluginError, Refusal
+from glassyrun.errors import GlassyrunError, OutOfMemory, PluginError, Refusal
 from glassyrun.manifold import Manifold
 from glassyrun.observable import Grid, Observable, Variable
 from glassyrun.options import DynamicsOptions
@@ -22,23 +22,36 @@ RESERVED = ("sample", "replica", *(f"{grid}{clock}" for grid in ("time", "t_w", 
 """Names that the engine's own dimensions and coordinates have."""
 
 
+NO_MEMORY = (
+    "out of memory; take fewer replicas or waiting times, a smaller system or batch, or a machine with more, where the same "
+    "command goes on from the last commit"
+)
+SIGNS = ("can't allocate memory", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")
+"""How torch tells, in a plain RuntimeError, that the host or a library of the GPU had no memory."""
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error means that memory ran out, of the host or of a GPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in SIGNS)
+
+
 @contextlib.contextmanager
 def plugin_code(place: str) -> Iterator[None]:
     """Names the place in the spec whose plugin raised.
 
     Raises:
-        Refusal: if memory ran out.
+        OutOfMemory: if memory ran out.
         PluginError: for whatever else it raised; the traceback is kept as the cause.
     """
     try:
         yield
     except GlassyrunError:
         raise
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise Refusal(
-            f"{place}: out of memory; make the system smaller, or take fewer replicas, waiting times or a smaller batch"
-        ) from error
     except Exception as error:
+        if ran_out(error):
+            raise OutOfMemory(f"{place}: {NO_MEMORY}") from error
         raise PluginError(
             f"{place}: its plugin raised {type(error).__name__}: {' '.join(str(error).split())}; mend the plugin"
         ) from error

@@ -25,6 +25,7 @@ from glassyrun import (
     Variable,
     api,
 )
+from glassyrun.guard import ran_out
 from glassyrun.spec.model import Spec
 
 
@@ -122,12 +123,33 @@ def test_a_start_that_is_not_finite() -> None:
         glassyrun.run(spec_with(how), quiet=True)
 
 
-def test_memory_that_runs_out_is_a_sentence() -> None:
-    def hungry(*_: Any) -> Any:
-        raise MemoryError
+SIGNS = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"
+    ),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
 
-    with pytest.raises(glassyrun.Refusal, match="out of memory"):
-        glassyrun.run(spec_with(Broken("build", hungry)), quiet=True)
+
+@pytest.mark.parametrize("error", SIGNS)
+@pytest.mark.parametrize("where", ["build", "gradient"])
+def test_memory_that_runs_out_is_a_sentence(error: Exception, where: str, tmp_path: Path) -> None:
+    def hungry(*_: Any) -> Any:
+        raise error
+
+    with pytest.raises(glassyrun.GlassyrunError, match=r'^system "broken".*: out of memory; take fewer replicas') as caught:
+        api.execute(spec_with(Broken(where, hungry)), tmp_path / "run", quiet=True)
+    assert caught.value.exit_code == 5
+    assert "\n" not in str(caught.value)
+
+
+def test_torch_tells_of_no_memory_as_we_expect() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**50, dtype=torch.int64)
+    assert ran_out(caught.value)
+    assert not ran_out(RuntimeError("boom"))
 
 
 def test_the_place_of_a_plugin_error_is_in_the_log(tmp_path: Path) -> None:

@@ -85,6 +85,18 @@ class RunOptions(Options):
             description="when the energy rises in a dynamics that descends (T = 0, all terms), and so the time step is too large"
         ),
     ] = "stop"
+    deterministic: Annotated[
+        bool | None,
+        Field(
+            description="whether only kernels that repeat every bit are used; default: on a CPU yes, on a GPU no, where they are slower"
+        ),
+    ] = None
+    on_error: Annotated[
+        Literal["stop", "continue"],
+        Field(
+            description="when an observable raises in the middle of a run: stop, or continue the sample without that observable"
+        ),
+    ] = "stop"
     checkpoint_seconds: Annotated[float, Field(gt=0, description="time between two commits of what was measured, seconds")] = 60.0
 
 
