@@ -19,7 +19,7 @@ from glassyrun.context import Context
 from glassyrun.dynamics import Dynamics
 from glassyrun.errors import PluginError, Refusal, StorageError
 from glassyrun.guard import check_dynamics, check_observables, check_start, check_system, plugin_code
-from glassyrun.machine import available, device_of, processor
+from glassyrun.machine import available, deterministic, device_of, processor
 from glassyrun.machine import numerics as numerics
 from glassyrun.observable import Observable
 from glassyrun.options import Footprint
@@ -206,6 +206,7 @@ class Setting:
         return {
             "device": name,
             "threads": str(self.spec.run.threads or torch.get_num_threads()),
+            "deterministic": "yes" if deterministic(self.spec) else "no",
             "versions": json.dumps(versions, sort_keys=True),
             "plugins": json.dumps(digests_for(self.spec), sort_keys=True),
         }

@@ -29,27 +29,38 @@ def numerics(spec: Spec, threads: int | None = None) -> Iterator[None]:
 
     `threads` stand in where the spec names none.
     """
-    threads = spec.run.threads or threads
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
+    threads, wanted = spec.run.threads or threads, deterministic(spec)
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it once, and is not deterministic without
     kernels: Any = torch.utils.deterministic  # its attribute is set through a module class that checkers can't see
     # use_deterministic_algorithms does the same, but loads torch's compiler first: a second, and 160 MB
-    before, deterministic = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    before, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
+    cudnn = torch.backends.cudnn.deterministic
     tf32 = torch.backends.cudnn.allow_tf32
     benchmark, fill = torch.backends.cudnn.benchmark, kernels.fill_uninitialized_memory
     try:
         if threads:
             torch.set_num_threads(threads)
-        torch.set_deterministic_debug_mode("error")
+        torch.set_deterministic_debug_mode("error" if wanted else "default")
+        torch.backends.cudnn.deterministic = wanted
         kernels.fill_uninitialized_memory = False  # only for finding bugs, and dear
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # else convolutions in "float32" have 10 bits of mantissa on a GPU
         yield
     finally:
         torch.set_num_threads(before)
-        torch.set_deterministic_debug_mode(deterministic)
+        torch.set_deterministic_debug_mode(mode)
+        torch.backends.cudnn.deterministic = cudnn
         torch.backends.cudnn.allow_tf32 = tf32
         kernels.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
+
+
+def deterministic(spec: Spec) -> bool:
+    """Whether a run keeps to kernels that repeat every bit: as it says, else on a CPU only, where they cost next to nothing."""
+    if spec.run.deterministic is not None:
+        return spec.run.deterministic
+    return device_of(spec.run.device).type == "cpu"
 
 
 def processor() -> str:
