@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import json
+import math
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from glassyrun.schedule import Schedule
 from glassyrun.spec.load import dump_spec
 from glassyrun.spec.model import Spec
 from glassyrun.state import State
+from glassyrun.stopping import WallLimit
 from glassyrun.store import Contents, Store
 from glassyrun.system import System
 
@@ -255,8 +257,16 @@ class Experiment:
     setting: Setting
     store: Store
     reporter: Reporter
-    stop_requested: Mapping[str, str] = attrs.field(factory=dict)
+    stop_requested: dict[str, str] = attrs.field(factory=dict)
     """Holds the reason, under `reason`, as soon as the run should stop."""
+    limit: WallLimit = attrs.field(factory=lambda: WallLimit(math.inf, ""))
+    lasting: bool = True
+    """Whether the directory outlives the run."""
+
+    @property
+    def extendable(self) -> bool:
+        """Whether all is kept that a longer horizon needs."""
+        return self.lasting and self.setting.spec.run.extendable
 
     def begun(self, sample: int) -> State | None:
         """The State of another run that a sample begins from; the run keeps its own copy, since the other may go on or away."""

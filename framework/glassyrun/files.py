@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written beside, fsynced, renamed."""
+"""Files that are either whole or absent: written beside, fsynced, renamed. Nothing outside a run directory is touched."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from glassyrun.errors import StorageError
 
@@ -30,6 +33,7 @@ def _reason(error: OSError) -> str:
         errno.EROFS: "the file system is read-only; choose another directory with -o DIR",
         errno.ENOTDIR: "a part of this path is a file, not a directory; choose another directory with -o DIR",
         errno.EEXIST: "a file of this name is in the way; move it or choose another directory with -o DIR",
+        errno.ELOOP: "it is a symbolic link, which no run makes; remove it or choose another directory with -o DIR",
     }
     default = f"{os.strerror(error.errno) if error.errno else error}; see that the directory is there and can be written"
     return remedies.get(error.errno or 0, default)
@@ -44,7 +48,7 @@ def write_whole(path: Path, content: bytes) -> str:
     beside = path.with_name(f".{path.name}.part")
     with storage("writing", path):
         try:
-            with open(beside, "wb") as file:
+            with open(beside, "wb", opener=no_link) as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -71,17 +75,41 @@ def digest(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def read_checked(path: Path, size: int, expected: str) -> bytes:
-    """The content of a file that must be exactly what was committed.
+def no_link(path: str, flags: int) -> int:
+    """Opens a file, but never through a symbolic link: a directory may come from a stranger, and its links may lead anywhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def inside(directory: Path, path: Path) -> None:
+    """Refuses a path that leaves the run directory, through `..` or a symbolic link.
 
     Raises:
-        StorageError: if it is absent, cut, or changed.
+        StorageError: if it does.
     """
     with storage("reading", path):
-        content = path.read_bytes()
-    if len(content) != size or digest(content) != expected:
+        leaves = not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(directory))
+    if leaves:
+        raise StorageError(f"{path}: leads out of the run directory; put the file itself there")
+
+
+def read_checked(directory: Path, name: str, size: int, expected: str) -> bytes:
+    """The content of a file of a run directory that must be exactly what was committed.
+
+    Raises:
+        StorageError: if it is absent, cut, or changed; a wrong size is noticed before anything is read.
+    """
+    path = directory / name
+    inside(directory, path)
+    with storage("reading", path):
+        about = os.stat(path)
+        found = about.st_size
+        if found > psutil.virtual_memory().available:
+            raise StorageError(f"{path}: has {found / 1e9:.3g} GB, which do not fit into the free memory; take a larger machine")
+        content = path.read_bytes() if stat.S_ISREG(about.st_mode) and found == size else None
+    if content is None or len(content) != size:
+        raise StorageError(f"{path}: damaged, found {found} bytes, expected {size}; restore the file, or begin anew with --fresh")
+    if digest(content) != expected:
         raise StorageError(
-            f"{path}: damaged, found {len(content)} bytes with digest {digest(content)}, "
-            f"expected {size} bytes with digest {expected}; restore the file, or begin anew with --fresh"
+            f"{path}: damaged, found the digest {digest(content)}, expected {expected}; restore the file, or begin anew with --fresh"
         )
     return content

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from glassyrun.errors import Refusal, StorageError
 from glassyrun.files import digest
+from glassyrun.manifest import Manifest, read_manifest
 from glassyrun.references import pack, unpack
 from glassyrun.spec.dump import spec_tables
 from glassyrun.spec.model import Spec
 from glassyrun.state import State
-from glassyrun.store import Blob, Manifest, read_blob, read_manifest
+from glassyrun.store import read_blob
 from glassyrun.system import System
 
 ATTEMPTS = 5
@@ -174,9 +175,10 @@ def _final(name: str, directory: Path, manifest: Manifest, samples: int) -> Orig
     """The newest States of a run."""
     if manifest.failure:
         raise Refusal(f"--from {name}: that run diverged ({manifest.failure}); begin from another one")
-    newest: dict[int, tuple[Blob, str]] = {blob.about["sample"]: (blob, "") for blob in manifest.finals}
+    # one that a run can go on from has an event, and the State beside other things; an older or a plain one is a State
+    newest = {blob.sample: (blob, "state/" if "event" in blob.about else "") for blob in manifest.finals}
     if manifest.checkpoint is not None:
-        newest[manifest.checkpoint.about["sample"]] = (manifest.checkpoint, "state/")
+        newest[manifest.checkpoint.sample] = (manifest.checkpoint, "state/")
     missing = [sample for sample in range(samples) if sample not in newest]
     if (manifest.complete and not manifest.finals) or any("time" not in blob.about for blob, _ in newest.values()):
         raise Refusal(f"--from {name}: that run was made by a version that kept no final States; run it again with --fresh")

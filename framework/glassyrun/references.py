@@ -24,8 +24,13 @@ class References:
     observables: Mapping[str, Observable]
     last_use: Sequence[int]
     """For each waiting time, the last step at which it is read."""
+    sample: int = 0
+    lasting: bool = False
+    """Whether each frozen one goes into a file, though it was read for the last time: the horizon may grow."""
     kept: dict[int, dict[str, Reference]] = attrs.field(factory=dict)
     _unsaved: set[int] = attrs.field(factory=set)
+    _parting: dict[int, dict[str, Reference]] = attrs.field(factory=dict)
+    """Those that are only kept until the next commit."""
 
     def add(self, t_w: int, of: dict[str, Reference]) -> None:
         self.kept[t_w] = of
@@ -34,7 +39,9 @@ class References:
     def release(self, step: int) -> None:
         """Forgets what no later step reads."""
         for t_w in [t_w for t_w in self.kept if self.last_use[t_w] <= step]:
-            del self.kept[t_w]
+            of = self.kept.pop(t_w)
+            if self.lasting and t_w in self._unsaved:
+                self._parting[t_w] = of
 
     def living(self) -> Iterator[tuple[int, str, Reference]]:
         """Index of t_w, label and reference of those that change after t_w."""
@@ -45,10 +52,16 @@ class References:
 
     def unsaved(self) -> list[Contents]:
         """Frozen references that no file holds yet."""
-        return [contents for t_w in sorted(self._unsaved & set(self.kept)) for contents in self._frozen(t_w)]
+        there = {**self._parting, **{t_w: of for t_w, of in self.kept.items() if t_w in self._unsaved}}
+        return [contents for t_w in sorted(there) for contents in self._frozen(t_w, there[t_w])]
 
     def saved(self) -> None:
         self._unsaved.clear()
+        self._parting.clear()
+
+    def remembers(self) -> dict[str, bool]:
+        """Who remembers something at waiting times, and whether that lives on."""
+        return {label: self._lives(label) for label, observable in self.observables.items() if observable.grid == "pairs"}
 
     def changing(self, prefix: str) -> tuple[dict[str, Tensor], list[dict[str, Any]]]:
         """Tensors of the references that live on, for a checkpoint, and what it must say of them."""
@@ -62,16 +75,17 @@ class References:
     def restore(self, tensors: Mapping[str, Tensor], prefix: str, about: Mapping[str, Any]) -> None:
         """Takes up a reference from a file, for all observables that shared it."""
         state = unpack(tensors, prefix, about["step"])
-        for label in about["labels"]:
+        for label in [label for label in about["labels"] if label in self.observables]:
             self.kept.setdefault(about["t_w"], {})[label] = Reference(about["since"], state)
 
-    def _frozen(self, t_w: int) -> Iterator[Contents]:
+    def _frozen(self, t_w: int, of: Mapping[str, Reference]) -> Iterator[Contents]:
         shared: dict[int, tuple[Reference, list[str]]] = {}
-        for label, then in self.kept[t_w].items():
+        for label, then in of.items():
             if not self._lives(label):
                 shared.setdefault(id(then.state), (then, []))[1].append(label)
         for then, labels in shared.values():
-            yield pack(then.state), {"t_w": t_w, "since": then.since, "step": then.state.step, "labels": labels}
+            about = {"sample": self.sample, "t_w": t_w, "since": then.since, "step": then.state.step, "labels": labels}
+            yield pack(then.state), about
 
     def _lives(self, label: str) -> bool:
         return type(self.observables[label]).follow is not Observable.follow

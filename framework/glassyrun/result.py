@@ -11,8 +11,9 @@ import xarray as xr
 
 from glassyrun.errors import StorageError
 from glassyrun.files import storage, sync_directory
+from glassyrun.manifest import Manifest, read_manifest
 from glassyrun.recorder import coordinate
-from glassyrun.store import Manifest, read_blob, read_manifest
+from glassyrun.store import read_blob
 
 
 def assemble(directory: Path) -> xr.Dataset:

@@ -111,6 +111,10 @@ class Schedule:
         """For each waiting time, the last step at which its reference is read."""
         return [max((step for _, step in self._later(since)), default=since) for since in self.t_w]
 
+    def needed_after(self, step: int) -> set[int]:
+        """Indices of the waiting times up to a step whose references are read later than that."""
+        return {i for i, (since, last) in enumerate(zip(self.t_w, self.last_use(), strict=True)) if since <= step < last}
+
     def between(self) -> int:
         """Pairs within the horizon that are not measured, because t_w + t falls between two steps."""
         end = self.clock.time(self.horizon) * (1 + ROUNDING)

@@ -1,11 +1,9 @@
-"""A run directory: immutable shards of what was measured, one checkpoint, and a manifest whose rename is the commit."""
+"""A run directory: immutable shards of what was measured, two checkpoints, and a manifest whose rename is the commit."""
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,63 +11,19 @@ from typing import Any
 import attrs
 import torch
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
 from glassyrun.errors import Locked, StorageError
-from glassyrun.files import read_checked, storage, sync_directory, write_whole
+from glassyrun.files import inside, no_link, read_checked, storage, sync_directory, write_whole
+from glassyrun.manifest import FOLDERS, Blob, Manifest, read_manifest
+from glassyrun.manifest_form import OURS
 
-FORMAT = 2
-READABLE = (1, 2)
-"""Formats of the manifest that this version reads; 1 has no final States."""
-FOLDERS = ("shards", "checkpoints")
-OURS = re.compile(r"\d{8}-(measured|remembered|state|start|final)\.safetensors")
-"""Names that a run gives to its files of tensors."""
+BESIDE = ("spec.toml", "result.nc", "result.json", "log.jsonl")
+"""What else a run writes into its directory."""
 Contents = tuple[Mapping[str, Tensor], Mapping[str, Any]]
 """Tensors of a file, and what the manifest says about them."""
-
-
-@attrs.frozen
-class Blob:
-    """A file of tensors as the manifest knows it."""
-
-    file: str
-    size: int
-    digest: str
-    about: Mapping[str, Any] = attrs.field(factory=dict)
-
-
-@attrs.define
-class Manifest:
-    """What is committed. Everything else in the directory may be thrown away."""
-
-    spec: str
-    """The resolved spec, TOML."""
-    attributes: dict[str, Any] = attrs.field(factory=dict)
-    """Attributes of the result: versions, device, provenance."""
-    axes: dict[str, Any] = attrs.field(factory=dict)
-    """Coordinates of the result."""
-    variables: dict[str, Any] = attrs.field(factory=dict)
-    shards: list[Blob] = attrs.field(factory=list)
-    references: list[Blob] = attrs.field(factory=list)
-    """What was remembered at waiting times of the sample that is under way."""
-    checkpoint: Blob | None = None
-    finals: list[Blob] = attrs.field(factory=list)
-    """The States in which finished samples ended, for other runs to begin from."""
-    starts: list[Blob] = attrs.field(factory=list)
-    """The States of another run that samples begin from, until those are finished."""
-    done: int = 0
-    """Samples that are finished."""
-    failure: str | None = None
-    complete: bool = False
-    serial: int = 0
-    """Number of the next file."""
-    format: int = FORMAT
-
-    @property
-    def untouched(self) -> bool:
-        """Whether nothing was ever measured: a refused spec leaves no trace that a mended one would stumble over."""
-        return not (self.shards or self.checkpoint or self.done or self.failure or self.complete)
 
 
 @attrs.define(eq=False)
@@ -83,6 +37,8 @@ class Store:
     directory: Path
     manifest: Manifest
     _lock: FileLock
+    _serial: int = 0
+    """Number of the next file; never goes back, so that no file is written again even after a commit that failed half way."""
 
     @classmethod
     def open(cls, directory: Path, spec: str, *, fresh: bool = False) -> Store:
@@ -111,7 +67,9 @@ class Store:
             with storage("making the run directory", directory):
                 for part in FOLDERS:
                     (directory / part).mkdir(exist_ok=True)
+                    inside(directory, directory / part)
                 sync_directory(directory)
+            store._remove_litter()
             if manifest.untouched:
                 store._commit_manifest(manifest)  # before any other file: it is what tells that the directory is ours
                 write_whole(directory / "spec.toml", spec.encode())
@@ -145,9 +103,10 @@ class Store:
     def _clear(directory: Path) -> None:
         """Removes the files of a run, and nothing else."""
         with storage("clearing the run directory", directory):
-            for name in ("manifest.json", "spec.toml", "result.nc", "log.jsonl"):  # the manifest first: it is the commit
+            for name in ("manifest.json", *BESIDE):  # the manifest first: it is the commit
                 (directory / name).unlink(missing_ok=True)
             for part in FOLDERS:
+                inside(directory, directory / part)
                 for path in (directory / part).glob("*.safetensors"):
                     if OURS.fullmatch(path.name):
                         path.unlink()
@@ -160,39 +119,87 @@ class Store:
         *,
         shard: Contents | None,
         references: Sequence[Contents],
-        live: set[int],
         checkpoint: Contents,
         finished: bool = False,
+        extendable: bool = False,
     ) -> None:
         """Makes durable what was measured and remembered since the last commit, and where to go on from.
 
-        `live` are the indices of the waiting times whose references are still needed. A finished sample's last State is kept.
+        The checkpoint before is kept, with all that was remembered for it: `live` in a checkpoint are the indices of the waiting
+        times that are read again later. Where a sample ends, that is kept from which it can go on if the run is `extendable`.
         """
-        old, draft = self.manifest, copy.deepcopy(self.manifest)
+        old, draft = self.manifest, self._draft()
+        sample = checkpoint[1]["sample"]
         if shard is not None:
             draft.shards.append(self._write(draft, "shards", "measured", *shard))
         for tensors, about in references:
+            draft.references = [blob for blob in draft.references if not _same_reference(blob.about, about)]
             draft.references.append(self._write(draft, "shards", "remembered", tensors, about))
-        draft.references = [blob for blob in draft.references if blob.about["t_w"] in live]
+        newest = self._write(draft, "checkpoints", "final" if finished else "state", *checkpoint)
+        rests, draft.finals = draft.final(sample), [blob for blob in draft.finals if blob.sample != sample]
         if finished:
-            draft.finals.append(self._write(draft, "checkpoints", "final", *checkpoint))
-            draft.checkpoint, draft.done = None, draft.done + 1
+            draft.finals.append(newest)
+            draft.checkpoint, draft.previous, draft.done = None, None, draft.done + 1
         else:
-            draft.checkpoint = self._write(draft, "checkpoints", "state", *checkpoint)
-        draft.starts = [blob for blob in draft.starts if blob.about["sample"] >= draft.done]
+            draft.checkpoint, draft.previous = newest, draft.checkpoint or rests
+        if not extendable:
+            draft.references = _needed(draft, sample)
+            draft.starts = [blob for blob in draft.starts if blob.sample >= draft.done]
         self._commit_manifest(draft)
+        self._sweep(old)
+
+    def fall_back(self, checkpoint: Blob) -> None:
+        """Takes an older checkpoint for the newest one; what was remembered later is remembered again."""
+        old = self.manifest
+        sound = [
+            blob for blob in old.references if blob.sample != checkpoint.sample or blob.about["since"] <= checkpoint.about["step"]
+        ]
+        self._commit_manifest(attrs.evolve(old, checkpoint=checkpoint, previous=None, references=sound))
+        self._sweep(old)
+
+    def replace(
+        self, draft: Manifest, shards: Sequence[tuple[int, Mapping[str, Tensor]]], starts: Sequence[Contents] = ()
+    ) -> None:
+        """One commit of a manifest that says something else, with the shards of these numbers in another form."""
+        old = self.manifest
+        for number, tensors in shards:
+            draft.shards[number] = self._write(draft, "shards", "measured", tensors, draft.shards[number].about)
+        draft.starts = [*draft.starts, *(self._write(draft, "checkpoints", "start", *contents) for contents in starts)]
+        self._commit_manifest(draft)
+        write_whole(self.directory / "spec.toml", draft.spec.encode())
         self._sweep(old)
 
     def _sweep(self, old: Manifest) -> None:
         """Removes the files that the manifest named before and does not name any more."""
-        for blob in {*_transient(old)} - {*_transient(self.manifest)}:
+        for blob in {blob.file for blob in old.blobs()} - {blob.file for blob in self.manifest.blobs()}:
             with contextlib.suppress(OSError):  # what the manifest does not name is only litter
                 (self.directory / blob).unlink(missing_ok=True)
+
+    def _draft(self) -> Manifest:
+        """A manifest to change: with lists of its own, so that the committed one stays what it is if the commit fails."""
+        return attrs.evolve(
+            self.manifest,
+            attributes=dict(self.manifest.attributes),
+            shards=list(self.manifest.shards),
+            references=list(self.manifest.references),
+            finals=list(self.manifest.finals),
+            starts=list(self.manifest.starts),
+        )
+
+    def _remove_litter(self) -> None:
+        """Removes what a process that died in a commit has left: files of ours that the manifest does not name."""
+        named = {blob.file for blob in self.manifest.blobs()}
+        with contextlib.suppress(OSError):
+            for part in FOLDERS:
+                for path in (self.directory / part).iterdir():
+                    whole = path.name.removeprefix(".").removesuffix(".part")
+                    if OURS.fullmatch(whole) and f"{part}/{path.name}" not in named:
+                        path.unlink()
 
     def keep(self, measured: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """Makes readings durable where there is no State to go on from; they are read again, alike, after a resume."""
         if measured:
-            draft = copy.deepcopy(self.manifest)
+            draft = self._draft()
             draft.shards.append(self._write(draft, "shards", "measured", measured, about))
             self._commit_manifest(draft)
 
@@ -210,7 +217,7 @@ class Store:
         starts: Sequence[Contents] = (),
     ) -> None:
         """What the result must say, before anything is measured, and the States that samples begin from, if not their own."""
-        old, draft = self.manifest, copy.deepcopy(self.manifest)
+        old, draft = self.manifest, self._draft()
         draft.attributes, draft.axes, draft.variables = dict(attributes), dict(axes), dict(variables)
         draft.starts = [self._write(draft, "checkpoints", "start", tensors, about) for tensors, about in starts]
         self._commit_manifest(draft)
@@ -222,13 +229,16 @@ class Store:
 
     def log(self, **entry: Any) -> None:
         """One line of the sidecar: times, hosts and all that may differ between two runs of one spec."""
-        with storage("writing", self.directory / "log.jsonl"), open(self.directory / "log.jsonl", "a", encoding="utf-8") as file:
+        path = self.directory / "log.jsonl"
+        with storage("writing", path), open(path, "a", encoding="utf-8", opener=no_link) as file:
             file.write(json.dumps(entry) + "\n")
 
     def _write(self, draft: Manifest, folder: str, what: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Blob:
         content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()})
-        name = f"{folder}/{draft.serial:08d}-{what}.safetensors"
-        draft.serial += 1  # never used twice, so that a committed file is never written again
+        self._serial = max(self._serial, draft.serial)
+        name = f"{folder}/{self._serial:08d}-{what}.safetensors"
+        self._serial += 1  # never used twice, so that a committed file is never written again
+        draft.serial = self._serial
         return Blob(name, len(content), write_whole(self.directory / name, content), dict(about))
 
     def _commit_manifest(self, draft: Manifest) -> None:
@@ -243,39 +253,16 @@ def _left_behind(path: Path) -> bool:
     return path.name in ("lock", ".manifest.json.part") or empty_folder
 
 
-def _transient(manifest: Manifest) -> list[str]:
-    """Files that a later manifest may drop."""
-    checkpoint = [manifest.checkpoint] if manifest.checkpoint else []
-    return [blob.file for blob in [*manifest.references, *checkpoint, *manifest.starts]]
+def _same_reference(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return all(one[key] == other[key] for key in ("sample", "t_w", "labels"))
 
 
-def read_manifest(directory: Path) -> Manifest | None:
-    """The manifest of a run directory; None if there is none yet.
-
-    Raises:
-        StorageError: if it is damaged or of another format.
-    """
-    path = directory / "manifest.json"
-    with storage("reading", path):
-        if not path.exists():
-            return None
-        content = path.read_bytes()
-    try:
-        raw = json.loads(content)
-        if raw["format"] not in READABLE:
-            raise StorageError(
-                f"{path}: found format {raw['format']}, this version reads {' and '.join(map(str, READABLE))}; "
-                "install the version that wrote it"
-            )
-        raw["format"] = FORMAT  # in which it is written again
-        for part in ("shards", "references", "finals", "starts"):
-            raw[part] = [Blob(**blob) for blob in raw.get(part, [])]
-        raw["checkpoint"] = Blob(**raw["checkpoint"]) if raw["checkpoint"] else None
-        return Manifest(**raw)
-    except (ValueError, KeyError, TypeError) as error:
-        raise StorageError(
-            f"{path}: damaged, no manifest of a run could be read from it; restore it, or begin anew with --fresh"
-        ) from error
+def _needed(draft: Manifest, sample: int) -> list[Blob]:
+    """References that one of the two checkpoints needs; a checkpoint of an older version does not say which."""
+    checkpoints = [blob for blob in (draft.checkpoint, draft.previous) if blob is not None]
+    unsaid = any("live" not in blob.about for blob in checkpoints)
+    live = {t_w for blob in checkpoints for t_w in blob.about.get("live", ())}
+    return [blob for blob in draft.references if checkpoints and blob.sample == sample and (unsaid or blob.about["t_w"] in live)]
 
 
 def read_blob(directory: Path, blob: Blob, device: torch.device | str = "cpu") -> dict[str, Tensor]:
@@ -287,5 +274,11 @@ def read_blob(directory: Path, blob: Blob, device: torch.device | str = "cpu") -
     Raises:
         StorageError: if the file is absent or is not what was committed.
     """
-    content = read_checked(directory / blob.file, blob.size, blob.digest)
-    return {name: torch.empty_like(value).copy_(value).to(device) for name, value in load(content).items()}
+    content = read_checked(directory, blob.file, blob.size, blob.digest)
+    try:
+        tensors = load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StorageError(
+            f"{directory / blob.file}: holds no tensors that a run wrote; restore the file, or begin anew with --fresh"
+        ) from error
+    return {name: torch.empty_like(value).copy_(value).to(device) for name, value in tensors.items()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
@@ -11,11 +13,11 @@ from typing import TypeVar
 import attrs
 import torch
 
-from glassyrun import saved
+from glassyrun import dropped, saved
 from glassyrun.dynamics import Dynamics
-from glassyrun.errors import Diverged, PluginError, Stopped
+from glassyrun.errors import Diverged, GlassyrunError, OutOfMemory, Stopped, StorageError
 from glassyrun.experiment import Experiment
-from glassyrun.guard import plugin_code
+from glassyrun.guard import plugin_code, ran_out
 from glassyrun.machine import threads_of
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.recorder import Recorder, described_variables
@@ -23,11 +25,15 @@ from glassyrun.references import References
 from glassyrun.schedule import Event
 from glassyrun.solver import Solver
 from glassyrun.state import State
+from glassyrun.stopping import stop_before
 from glassyrun.watch import Watch
 
 Reading = TypeVar("Reading")
 PACE_SECONDS = 0.5
 """How long the host leaves the device alone: a signal is heard and the bar moves this often. No bit depends on it."""
+
+COMMIT_SHARE = 100
+"""A run goes on for so many times as long as the last commit took, before the next one."""
 
 
 @attrs.frozen
@@ -37,7 +43,12 @@ class Trajectories(Solver):
     def run(self, experiment: Experiment) -> None:
         setting = experiment.setting
         for sample in range(experiment.store.manifest.done, setting.spec.ensemble.samples):
-            Trajectory.begin(experiment, sample).run()
+            stop_before(f"sample {sample + 1} of {setting.spec.ensemble.samples}", experiment.stop_requested, experiment.limit)
+            with experiment.limit.build():
+                trajectory = Trajectory.begin(experiment, sample)
+            trajectory.run()
+        for sentence in dropped.told(experiment.store.manifest.attributes):
+            experiment.reporter.warn(sentence)
 
 
 @attrs.define(eq=False)
@@ -56,8 +67,14 @@ class Trajectory:
     stage: int = 0
     """Which of `stages` moves the State now."""
     next_event: int = 0
-    committed: float = attrs.field(factory=time.monotonic)
+    due: Event | None = None
+    """What a run that has grown must yet measure at the step where it stands."""
+    committed: float = attrs.field(factory=lambda: time.monotonic())
+    commit_seconds: float = 0.0
+    """What the last commit took."""
     pace: int = 1
+    dropped: set[str] = attrs.field(factory=set)
+    """Labels of observables that raised, and that the sample goes on without."""
 
     @classmethod
     def begin(cls, experiment: Experiment, sample: int) -> Trajectory:
@@ -77,15 +94,15 @@ class Trajectory:
             Watch.over(state.x, setting.watches(stages[0])),
             Recorder(observables, state.replicas, setting.schedule.points()),
             setting.schedule.events(),
-            References(observables, setting.schedule.last_use()),
+            References(observables, setting.schedule.last_use(), sample, lasting=experiment.extendable),
         )
         for warning in setting.warnings(system) if sample == 0 else ():
             experiment.reporter.warn(warning)
         if store.manifest.untouched:
             about = setting.attributes(system, stages), setting.axes(), described_variables(observables)
             store.describe(*about, experiment.starts())
-        if store.manifest.checkpoint is not None:
-            saved.restore(trajectory)
+        if saved.resume(trajectory):
+            trajectory.leave_out(dropped.dropped_before(store.manifest.attributes, sample, trajectory.state.step))
         return trajectory
 
     @property
@@ -103,12 +120,20 @@ class Trajectory:
         self.experiment.reporter.begin(title, self.horizon, self.state.step)
         try:
             with threads_of(self.now.system, self.state.replicas):
+                self.experiment.limit.begin()
                 self.go()
+        except (MemoryError, RuntimeError) as error:
+            if ran_out(error):
+                self.keep()
+            raise
         finally:
             self.experiment.reporter.end()
 
     def go(self) -> None:
         """Event by event; every one is measured, and the end is committed."""
+        if self.due is not None:
+            self.measure(self.due)
+            self.due = None
         while self.next_event < len(self.events):
             event = self.events[self.next_event]
             self.advance_to(event.step)
@@ -160,12 +185,12 @@ class Trajectory:
         try:
             with self.advancing():
                 self.now.dynamics.advance(self.now.system, self.state, chunk, self.watch)
-        except PluginError:
+        except GlassyrunError:
             self.keep()
             raise
 
     def follow(self) -> None:
-        for _, label, then in self.references.living():
+        for _, label, then in list(self.references.living()):
             self.guarded(label, lambda o, then=then: o.follow(self.now, then))
 
     def check(self) -> None:
@@ -206,24 +231,27 @@ class Trajectory:
     def measure(self, event: Event) -> None:
         """Remembers first, then reads, so that the pair (t_w, 0) is there."""
         if event.t_w is not None:
-            remembered = {
-                label: Reference(event.step, self.guarded(label, lambda o: o.remember(self.now)))
-                for label, observable in self.observables.items()
-                if observable.grid == "pairs"
-            }
-            self.references.add(event.t_w, remembered)
+            pairs = [label for label, observable in self.observables.items() if observable.grid == "pairs"]
+            remembered = {label: self.guarded(label, self.remembered) for label in pairs}
+            self.references.add(event.t_w, {label: then for label, then in remembered.items() if then is not None})
         for label, observable in self.observables.items():
             index = {"time": event.time, "t_w": event.t_w}.get(observable.grid)
             if index is not None:
                 self.read(label, (index,), None)
         for i, j in event.pairs:
             kept = self.references.kept.get(i, {})  # a run that resumes has none where nothing is read over pairs
-            for label, then in kept.items():
+            for label, then in list(kept.items()):
                 self.read(label, (i, j), then)
             for then in kept.values():
                 self.now.forget(then)
                 self.now.forget(then.state.x)
         self.references.release(event.step)
+
+    def remembered(self, observable: Observable) -> Reference:
+        state = observable.remember(self.now)
+        if not isinstance(state, State):
+            raise TypeError(f"remember gave back {type(state).__name__}, expected a State")
+        return Reference(self.state.step, state)
 
     def read(self, label: str, index: tuple[int, ...], then: Reference | None) -> None:
         def record(observable: Observable) -> None:
@@ -232,44 +260,89 @@ class Trajectory:
 
         self.guarded(label, record)
 
-    def guarded(self, label: str, call: Callable[[Observable], Reading]) -> Reading:
-        """Names the plugin that raised, and keeps what was measured."""
+    def guarded(self, label: str, call: Callable[[Observable], Reading]) -> Reading | None:
+        """Names the plugin that raised, and keeps what was measured; None from an observable that the sample goes on without."""
+        if label in self.dropped:
+            return None
         try:
             with plugin_code(f"observables.{label}"):
                 return call(self.observables[label])
-        except PluginError:
-            self.keep()
-            raise
+        except GlassyrunError as error:
+            # memory that ran out here is needed by the next step just as well
+            if self.experiment.setting.spec.run.on_error == "stop" or isinstance(error, OutOfMemory | StorageError):
+                self.keep()
+                raise
+            self.drop(label, error)
+            return None
+
+    def drop(self, label: str, error: GlassyrunError) -> None:
+        """Goes on without an observable, which the next commit makes known."""
+        experiment, step = self.experiment, self.state.step
+        raised = dropped.drop(experiment.store.manifest.attributes, label, self.sample, step, error)
+        self.leave_out({label})
+        experiment.reporter.warn(
+            f"observables.{label}: raised {raised} at step {step} of sample {self.sample}; the sample goes on without it "
+            '(run.on_error = "continue"), its later values are NaN'
+        )
+        with contextlib.suppress(StorageError):  # the sidecar must not stop a run
+            experiment.store.log(event="dropped", when=time.time(), traceback="".join(traceback.format_exception(error)))
+
+    def leave_out(self, labels: set[str]) -> None:
+        """No step and no reading asks these observables again."""
+        self.dropped |= labels
+        for of in self.references.kept.values():
+            for label in labels & of.keys():
+                del of[label]
 
     def keep(self) -> None:
-        """Makes durable what was measured, where a plugin broke in the middle of a step: not the State, which may be half way."""
-        self.experiment.store.keep(self.recorder.drain(), {"sample": self.sample})
+        """Makes durable what was measured, where something broke in the middle of a step: not the State, which may be half way.
+
+        Whatever goes wrong here must not hide why the run ends; the last commit is there to go on from.
+        """
+        with contextlib.suppress(StorageError, MemoryError, RuntimeError):
+            self.experiment.store.keep(self.recorder.drain(), {"sample": self.sample})
 
     def look_after(self) -> None:
         """Between chunks: show progress, commit now and then, hear a request to stop."""
         energy = float(self.watch.shown.mean()) / self.now.system.energy_scale
         self.experiment.reporter.update(self.state.step, energy)
-        reason = self.experiment.stop_requested.get("reason")
-        if reason is not None:
+        asked, limit = self.experiment.stop_requested, self.experiment.limit
+        if limit.look():
+            asked.setdefault("reason", limit.told)
+        if "reason" in asked:
             self.commit()
             raise Stopped(
-                f"stopped by {reason} at step {self.state.step} of {self.horizon}, everything is saved in "
+                f"stopped by {asked['reason']} at step {self.state.step} of {self.horizon}, everything is saved in "
                 f"{self.experiment.store.directory}; run the same command again to go on"
             )
-        if time.monotonic() - self.committed > self.experiment.setting.spec.run.checkpoint_seconds:
+        if self.commit_due:
             self.commit()
+            limit.committed(self.commit_seconds)
+
+    @property
+    def commit_due(self) -> bool:
+        """Whether it is time for a commit: every `run.checkpoint_seconds`, less often where that would take more than 1 %.
+
+        Who asks for commits within less than a second wants them whatever they take.
+        """
+        wait = self.experiment.setting.spec.run.checkpoint_seconds
+        if wait >= 1:
+            wait = max(wait, COMMIT_SHARE * self.commit_seconds)
+        return time.monotonic() - self.committed > wait
 
     def commit(self, *, finished: bool = False, failure: str | None = None) -> None:
         """Makes durable what was measured, what is remembered and where the trajectory is."""
+        began, extendable = time.monotonic(), self.experiment.extendable
         measured = self.recorder.drain()
         self.experiment.store.commit(
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
-            references=[] if finished else self.references.unsaved(),
-            live=set() if finished else set(self.references.kept),
+            references=self.references.unsaved() if extendable or not finished else [],
             checkpoint=saved.final(self) if finished else saved.checkpoint(self),
             finished=finished,
+            extendable=extendable,
         )
         if failure is not None:
             self.experiment.store.fail(failure)
         self.references.saved()
         self.committed = time.monotonic()
+        self.commit_seconds = self.committed - began

@@ -41,7 +41,7 @@ def final(directory: Path, sample: int = 0) -> State:
     manifest = read_manifest(directory)
     assert manifest is not None
     (blob,) = (blob for blob in manifest.finals if blob.about["sample"] == sample)
-    return unpack(read_blob(directory, blob), "", blob.about["step"])
+    return unpack(read_blob(directory, blob), "state/" if "event" in blob.about else "", blob.about["step"])
 
 
 def ran(spec: Spec, directory: Path, start_from: str | Path | None = None) -> State:
@@ -196,7 +196,9 @@ def test_what_began_elsewhere_goes_on_through_kills_though_that_run_goes_on(tmp_
 
 
 def test_starts_are_kept_as_long_as_needed(tmp_path: Path) -> None:
-    spec = spec_of(QUENCH, 0.2, "pspin", ensemble={"samples": 3, "replicas": 1}, run=FREQUENT)
+    """Until a sample is finished, where its horizon can't grow; else for good."""
+    run = FREQUENT | {"extendable": False}
+    spec = spec_of(QUENCH, 0.2, "pspin", ensemble={"samples": 3, "replicas": 1}, run=run)
     ran(spec, tmp_path / "a")
     held: set[int] = set()
 
@@ -335,7 +337,7 @@ def test_a_refusal_can_be_mended_in_place_and_leaves_no_litter(runs: Path, tmp_p
     manifest = read_manifest(tmp_path / "b")
     assert manifest is not None
     files = {path.relative_to(tmp_path / "b").as_posix() for path in (tmp_path / "b").glob("*/*")}
-    assert files == {blob.file for blob in (*manifest.shards, *manifest.finals)}
+    assert files == {blob.file for blob in manifest.blobs()}
 
 
 def test_what_was_killed_before_it_measured_anything_may_be_another_run(runs: Path, tmp_path: Path) -> None:
@@ -351,7 +353,8 @@ def test_what_was_killed_before_it_measured_anything_may_be_another_run(runs: Pa
         assert len(list((place / "checkpoints").iterdir())) == 1
         spec = following
     api.execute(spec, place, start_from=runs / "a", quiet=True)
-    assert [path.name.split("-")[1] for path in (place / "checkpoints").iterdir()] == ["final.safetensors"]
+    kinds = sorted(path.name.split("-")[1] for path in (place / "checkpoints").iterdir())
+    assert kinds == ["final.safetensors", "start.safetensors"]
 
 
 @pytest.mark.parametrize("call", [*range(14), 20, 30, 40])

@@ -97,7 +97,16 @@ class RunOptions(Options):
             description="when an observable raises in the middle of a run: stop, or continue the sample without that observable"
         ),
     ] = "stop"
-    checkpoint_seconds: Annotated[float, Field(gt=0, description="time between two commits of what was measured, seconds")] = 60.0
+    checkpoint_seconds: Annotated[
+        float,
+        Field(gt=0, description="time between two commits of what was measured, seconds; longer where commits would take over 1 %"),
+    ] = 60.0
+    extendable: Annotated[
+        bool,
+        Field(
+            description="whether the horizon may grow later: keeps one copy of x a waiting time, and the last state, of each sample"
+        ),
+    ] = True
 
 
 MOST_STAGES = 1000
