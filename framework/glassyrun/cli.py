@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from glassyrun.registry import Registry
     from glassyrun.spec.model import Spec
 
-INTERRUPTED, BUG = 130, 1
+BUG = 1
 RUNS = Path("runs")
 FIGURES = (".png", ".svg", ".pdf")
 
@@ -43,6 +43,14 @@ StartFrom = Annotated[
         name="--from",
         help="DIR: begin in the newest State of another run, its final one if it is finished. DIR@T_W: in the configurations that "
         "it kept at the waiting time T_W.",
+    ),
+]
+MaxWall = Annotated[
+    str | None,
+    Parameter(
+        name="--max-wall",
+        help="DURATION: save and stop (exit code 75) before so much time has passed since the process began: 3600 (seconds), 90m, "
+        "1h30m, 01:30:00, 1-00:00:00.",
     ),
 ]
 RunDirectory = Annotated[Path, Parameter(help="Run directory.")]
@@ -72,16 +80,23 @@ def run(
     data: DataRoot = None,
     from_: StartFrom = None,
     fresh: Annotated[bool, Parameter(negative="", help="Run again what was run before, from the start.")] = False,
+    max_wall: MaxWall = None,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
 ) -> None:
     """Run a spec."""
-    from glassyrun.spec.names import run_name
+    from glassyrun.stopping import WallLimit, listening
 
-    experiment = _load(spec, set_, plugin)
-    from glassyrun import api
+    with listening():  # loading takes seconds, in which a batch system may ask already
+        limit = None if max_wall is None else WallLimit.of_process(max_wall)
+        from glassyrun.spec.names import run_name
 
-    directory = output or RUNS / run_name(spec, set_ or (), from_)
-    outcome = api.execute(experiment, directory, data_root=data, start_from=from_, fresh=fresh, quiet=quiet)
+        experiment = _load(spec, set_, plugin)
+        from glassyrun import api
+
+        directory = output or RUNS / run_name(spec, set_ or (), from_)
+        outcome = api.execute(
+            experiment, directory, data_root=data, start_from=from_, fresh=fresh, quiet=quiet, max_wall=limit
+        )
     if not quiet:
         state = "was finished before (--fresh runs it again)" if outcome.already_done else "written"
         print(f"{outcome.result} {state}")
@@ -192,8 +207,8 @@ def _no_spec(path: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; gives back the exit code.
 
-    0 done, 2 bad spec or usage, 3 diverged, 4 locked, 5 input or output, 75 stopped and resumable, 130 interrupted,
-    1 a mistake of the program itself.
+    0 done, 2 bad spec or usage, 3 diverged, 4 locked, 5 input or output or no memory, 75 stopped and resumable, 130 interrupted
+    (128 + n by another signal), 1 a mistake of the program itself.
     """
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows no Δ shows \u0394 rather than fails
@@ -211,18 +226,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", 5)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
+    except KeyboardInterrupt as error:
+        return _interrupted(error)
     except MemoryError as error:
         return _fail(f"out of memory: {str(error) or 'the system gave none'}; 'glassyrun plan SPEC' tells what a run takes", 5)
     except Exception as error:  # noqa: BLE001 -- a mistake of ours or of a plugin: the traceback is what a report needs
         if isinstance(error.__context__, KeyboardInterrupt):  # a half-finished import fails on its own after Ctrl-C
-            return _fail("interrupted", INTERRUPTED)
+            return _interrupted(error.__context__)
         import traceback
 
         traceback.print_exc()
         return _fail("this is a mistake in glassyrun or in a plugin; please report it with the lines above", BUG)
     return 0
+
+
+def _interrupted(error: KeyboardInterrupt) -> int:
+    return _fail("interrupted", getattr(error, "exit_code", 130))
 
 
 def _usage(error: CycloptsError, tokens: Sequence[str]) -> str:
