@@ -4,35 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
-import signal
 import socket
 import tempfile
-import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import tomli
 
-from glassyrun.errors import Diverged, PluginError, Refusal, StorageError
+from glassyrun.errors import Diverged, OutOfMemory, PluginError, Refusal, Stopped, StorageError
 from glassyrun.experiment import Experiment, Setting
+from glassyrun.guard import NO_MEMORY, ran_out
 from glassyrun.machine import numerics
+from glassyrun.manifest import Manifest, read_manifest
 from glassyrun.origin import Origin, moved_on, told
 from glassyrun.progress import Reporter, reporter
 from glassyrun.registry import Registry
 from glassyrun.spec.load import diff_specs, dump_spec, load_spec
 from glassyrun.spec.model import Spec
-from glassyrun.store import Manifest, Store, read_manifest
+from glassyrun.stopping import WallLimit, listening, stop_before, wall_limit
+from glassyrun.store import Store
 
 if TYPE_CHECKING:
     import xarray as xr
 
-NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds",)
+NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds", "run.on_error")
 """Fields that may change under a run."""
 
 
@@ -93,6 +95,7 @@ def run(
     start_from: str | Path | None = None,
     fresh: bool = False,
     quiet: bool = False,
+    max_wall: float | None = None,
 ) -> xr.Dataset:
     """Runs a spec and gives back its dataset, loaded. `overrides` and `plugins` are those of `load`.
 
@@ -100,7 +103,8 @@ def run(
     `"DIR@T_W"` for the configurations that it kept at a waiting time.
 
     With a `directory` the run is kept there and goes on where it stopped; without one nothing is kept on disk, and what was
-    measured before a divergence is the attribute `partial` of the exception.
+    measured before a divergence is the attribute `partial` of the exception. `max_wall` are the seconds, from now, that it may
+    take; `Stopped` tells that they did not suffice.
 
     Raises:
         GlassyrunError: one sentence on what is wrong.
@@ -112,9 +116,17 @@ def run(
     resolved = spec if isinstance(spec, Spec) else load(spec, overrides, plugins=plugins)
     if directory is not None:
         execute(
-            resolved, Path(directory), data_root=Path(data) if data else None, start_from=start_from, fresh=fresh, quiet=quiet
+            resolved,
+            Path(directory),
+            data_root=Path(data) if data else None,
+            start_from=start_from,
+            fresh=fresh,
+            quiet=quiet,
+            max_wall=max_wall,
         )
         return _result().assemble(Path(directory))
+    if max_wall is not None:
+        raise Refusal("run: found max_wall without a directory; name one, in which the run is saved and goes on from")
     with tempfile.TemporaryDirectory(prefix="glassyrun-") as place:
         try:
             execute(
@@ -135,14 +147,41 @@ def execute(
     fresh: bool = False,
     quiet: bool = False,
     listen: bool = True,
+    max_wall: float | WallLimit | None = None,
 ) -> Outcome:
     """Runs a spec in a run directory, from where it stopped; with `listen`, signals make it save and stop.
 
-    `start_from` names another run to begin from, `DIR` or `DIR@T_W`.
+    `start_from` names another run to begin from, `DIR` or `DIR@T_W`. `max_wall` are the seconds, from now, that it may take: it
+    saves and stops before they are over.
 
     Raises:
         GlassyrunError: one sentence on what is wrong; its `exit_code` tells the kind.
     """
+    limit = wall_limit(max_wall) or WallLimit(math.inf, "")
+    with listening(listen) as stop:
+        try:
+            stop_before("the run began", stop, limit)
+            return _execute(spec, directory, data_root, start_from, fresh, quiet, stop, limit)
+        except Stopped as error:
+            if fresh:  # which would throw away what was saved
+                raise Stopped(str(error).replace("the same command again", "the same command again, without --fresh,")) from error
+            raise
+        except (MemoryError, RuntimeError) as error:
+            if not ran_out(error):
+                raise
+            raise OutOfMemory(f"{directory}: {NO_MEMORY}") from error
+
+
+def _execute(
+    spec: Spec,
+    directory: Path,
+    data_root: Path | None,
+    start_from: str | Path | None,
+    fresh: bool,
+    quiet: bool,
+    stop: dict[str, str],
+    limit: WallLimit,
+) -> Outcome:
     own = None if start_from is None or fresh else _own_copy(directory)
     try:
         origin = None if start_from is None else Origin.read(start_from, spec.ensemble.samples, but=directory)
@@ -165,8 +204,8 @@ def execute(
             raise Diverged(
                 f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or change the spec"
             )
-        with listening(listen) as stop, numerics(spec, _begun_threads(store.manifest)):
-            _solve(Experiment(setting, store, reporter(quiet), stop))
+        with numerics(spec, _begun_threads(store.manifest)):
+            _solve(Experiment(setting, store, reporter(quiet), stop, limit))
         return Outcome(directory, _result().write(directory))
     finally:
         store.close()
@@ -281,24 +320,3 @@ def _check_promise(manifest: Manifest, setting: Setting, directory: Path) -> Non
         raise Refusal(
             f"{directory}: the run was begun on other terms ({'; '.join(changed)}); go on under the same, or begin anew with --fresh"
         )
-
-
-@contextlib.contextmanager
-def listening(wanted: bool = True) -> Iterator[Mapping[str, str]]:
-    """Hears SIGINT, SIGTERM and SIGUSR1: the first asks the run to save and stop, a second SIGINT stops at once."""
-    stop: dict[str, str] = {}
-    if not wanted or threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-
-    def hear(number: int, frame: FrameType | None) -> None:
-        if "reason" in stop and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        stop.setdefault("reason", signal.Signals(number).name)
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

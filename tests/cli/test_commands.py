@@ -46,7 +46,7 @@ def test_a_spec_is_run_in_a_directory_of_its_name(say: Say, calls: Calls) -> Non
     ((spec, options),) = calls.made
     assert (spec.system.n, spec.seed) == (8, 2)
     assert options.pop("directory") == Path("runs/line,seed=2,system.n=8")
-    assert options == {"data_root": None, "start_from": None, "fresh": False, "quiet": False}
+    assert options == {"data_root": None, "start_from": None, "fresh": False, "quiet": False, "max_wall": None}
     assert said.code == 0
     assert said.out.splitlines() == [
         "runs/line,seed=2,system.n=8/result.nc written",
@@ -56,7 +56,7 @@ def test_a_spec_is_run_in_a_directory_of_its_name(say: Say, calls: Calls) -> Non
 
 def test_options_reach_the_engine(say: Say, calls: Calls) -> None:
     said = say("--fresh", "line.toml", "-o", "out dir", "--data", "sets", "--quiet", "--from", "runs/x@3")
-    options = {"data_root": Path("sets"), "start_from": "runs/x@3", "fresh": True, "quiet": True}
+    options = {"data_root": Path("sets"), "start_from": "runs/x@3", "fresh": True, "quiet": True, "max_wall": None}
     assert calls.made[0][1] == {"directory": Path("out dir"), **options}
     assert said.out == ""
 
