@@ -13,6 +13,7 @@ import numpy as np
 from glassyrun import api, result, trajectories
 from glassyrun.errors import GlassyrunError
 from glassyrun.spec.model import Spec
+from tests.reliability.tap import Call, tapped
 
 OFTEN = {"COMMIT_SHARE": 0.0, "PACE_SECONDS": 0.0}
 """Constants of the engine that decide how often it commits; no bit depends on them."""
@@ -40,9 +41,7 @@ DRAWN = {"kind": "cnn", "channels": [2, 3], "hidden": 8, "data": {**CIFAR, "subs
 
 SPECS: dict[str, dict[str, Any]] = {
     "pspin": _tables({"kind": "pspin", "p": 3, "n": 24}, {"kind": "langevin", "dt": 0.05, "temperature": 0.4}, 24, 0.05, **TWO),
-    "mlp": _tables(
-        {"kind": "mlp", "widths": [6], "data": {"kind": "mnist"}}, SGD, 24
-    ),
+    "mlp": _tables({"kind": "mlp", "widths": [6], "data": {"kind": "mnist"}}, SGD, 24),
     "cnn": _tables(DRAWN, SGD, 12, **TWO),
     "resnet18": _tables(
         {"kind": "resnet18", "data": {**CIFAR, "train": 8}},
@@ -63,6 +62,14 @@ SPECS: dict[str, dict[str, Any]] = {
 
 SMALL = _tables({"kind": "quadratic", "n": 4, "terms": 8}, {**SGD, "batch_size": 2}, 6, **TWO)
 """Fast enough to be run hundreds of times in one process."""
+
+TINY = _tables(
+    {"kind": "quadratic", "n": 4, "terms": 8},
+    {**SGD, "batch_size": 2},
+    4,
+    schedule={"horizon": 4.0, "t_w": [0.0, 1.0], "t": [1.0, 3.0]},
+)
+"""Thousands of times."""
 
 
 def data(folder: Path) -> Path:
@@ -97,6 +104,28 @@ def attempt(spec: Spec, directory: Path, data_root: Path | None = None, **option
         except GlassyrunError as error:
             return error.exit_code, str(error)
     return 0, ""
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL within a process."""
+
+
+def killed(spec: Spec, directory: Path, call: int) -> bool:
+    """Runs until the n-th call that changes a file, which is not made, nor any after it; False if the run ended before."""
+    calls = 0
+
+    def look(_: Call) -> None:
+        nonlocal calls
+        calls += 1
+        if calls >= call:
+            raise Killed
+
+    with tapped(directory, look):
+        try:
+            attempt(spec, directory)
+        except Killed:
+            return True
+    return False
 
 
 def differs(directory: Path, truth: Any) -> str | None:
