@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import random
+import resource
 import select
 import signal
 import subprocess
@@ -48,6 +49,7 @@ class ForkServer:
 
         A request has `tables` (a spec), `directory`, `data`, and, if it is to be killed, `seconds` after its begin or `call`
         and `torn`: at which call that changes files, and whether half of what it writes is there.
+        `limit` is the most bytes that a file may have.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -161,6 +163,9 @@ def _work(request: Mapping[str, Any]) -> int:
 
     directory = Path(request["directory"])
     data = Path(request["data"]) if "data" in request else None
+    if "limit" in request:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"], resource.RLIM_INFINITY))
     before = Kill(request["call"], request.get("torn", False)) if "call" in request else Count()
     with tapped(directory, before):
         code, said = workload.attempt(workload.load(request["tables"]), directory, data)

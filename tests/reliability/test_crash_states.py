@@ -9,11 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from tests.reliability.disk import Crash, Disk, Inode, Op, Record, crashes, line, materialised, purpose, syncs, without
-from tests.reliability.workload import SMALL, attempt, differs, killed, load
 
 from glassyrun import files, result
 from glassyrun.spec.model import Spec
+from tests.reliability.disk import Crash, Disk, Inode, Op, Record, crashes, line, materialised, purpose, syncs, without
+from tests.reliability.workload import SMALL, attempt, differs, killed, load
 
 RUN = "runs/run"
 OPENED, CONTINUED = 150, 25

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import attrs
 import pytest
-from tests.reliability.tap import Call, tapped
-from tests.reliability.workload import TINY, attempt, load, sentence
 
 from glassyrun.spec.model import Spec
+from tests.reliability.tap import Call, tapped
+from tests.reliability.workload import TINY, attempt, load, sentence
 
 
 @attrs.define

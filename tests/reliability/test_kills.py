@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.reliability.forks import KILLED, ForkServer
+
+from tests.reliability.forks import ForkServer
 from tests.reliability.kills import Kills
 from tests.reliability.workload import SPECS
 
