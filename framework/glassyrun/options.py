@@ -144,7 +144,9 @@ class ObservableOptions(PluginOptions):
     name: Annotated[
         str | None,
         Field(
-            description="name of the variable in the result, where it should differ from the kind", pattern=r"^[a-z][a-z0-9_]*$"
+            description="name of the variable in the result, where it should differ from the kind",
+            pattern=r"^[a-z][a-z0-9_]*$",
+            max_length=80,
         ),
     ] = None
 

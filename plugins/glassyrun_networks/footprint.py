@@ -12,6 +12,9 @@ PROBED = 2
 TRIED = 1 << 28
 """Bytes of weights up to which a module is tried on the host; larger ones on the meta device, for which torch loads its compiler."""
 
+HOPELESS = 1 << 40
+"""Bytes of weights that no machine holds, whatever a look at them takes beside."""
+
 
 def activation_bytes(module: nn.Module, shape: tuple[int, ...], examples: int) -> int:
     """Bytes, in float32, that a module from the meta device keeps for the backward pass on examples of `shape`.
@@ -19,7 +22,10 @@ def activation_bytes(module: nn.Module, shape: tuple[int, ...], examples: int) -
     Zero where it can't be called (some modules ask for values); whether it fits the data is checked when it is built.
     """
     weights, buffers = dict(module.named_parameters()), dict(module.named_buffers())
-    device = "cpu" if sum(tensor.nbytes for tensor in (*weights.values(), *buffers.values())) <= TRIED else "meta"
+    size = sum(tensor.nbytes for tensor in (*weights.values(), *buffers.values()))
+    if size > HOPELESS:
+        return 0
+    device = "cpu" if size <= TRIED else "meta"
     tensors = {
         name: torch.zeros(1, *tensor.shape, dtype=tensor.dtype, device=device, requires_grad=name in weights)
         for name, tensor in {**weights, **buffers}.items()

@@ -16,8 +16,8 @@ from glassyrun_pspin.layout import Shape, Tiling, store_size
 from glassyrun_pspin.model import Model
 from glassyrun_pspin.system import PSpin
 
-BEYOND = 2**44
-"""Couplings that no machine holds: their padding isn't worked out."""
+BEYOND = 2**34
+"""Couplings, 69 GB and more, of which the padding isn't worked out: it is 2 % at most, and takes a loop over the spins."""
 
 
 def size_of(asked: Model, context: Context) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from glassyrun_pspin.monomials import count
 MOST_DEGREE = 16
 LARGEST = 1e6
 """Coefficient of a mixture; beyond it float32 has no room for the energy."""
+LARGEST_DILUTION = 1e15
 LEAST_DILUTION = 2.0
 """In units of N^{p−1} couplings. With fewer, the spins condense on single couplings and the model is another one."""
 
@@ -18,10 +19,14 @@ LEAST_DILUTION = 2.0
 def fault_of_mixture(mixture: Mapping[str, float]) -> str | None:
     """What is wrong with the degrees of a mixture, or None."""
     for degree, a in mixture.items():
-        if not (degree.isascii() and degree.isdigit() and str(int(degree)) == degree and 2 <= int(degree) <= MOST_DEGREE):
-            return (
-                f"mixture has the key {degree!r}: expected a number of spins from 2 to {MOST_DEGREE}, as in {{ 3 = 1, 4 = 0.5 }}"
-            )
+        if not (
+            len(degree) <= 2
+            and degree.isascii()
+            and degree.isdigit()
+            and str(int(degree)) == degree
+            and 2 <= int(degree) <= MOST_DEGREE
+        ):
+            return f"mixture has the key {degree[:20]!r}: expected a number of spins from 2 to {MOST_DEGREE}, as in {{ 3 = 1, 4 = 0.5 }}"
         if not abs(a) <= LARGEST:
             return f"mixture gives degree {degree} the coefficient {a:g}: expected at most {LARGEST:g} in size"
         if a == 0:
@@ -54,6 +59,8 @@ def _dilution(asked: Model) -> str | None:
             f"dilution = {asked.dilution} with a mixture: expected a float, the multiple of N^(p−1) that each degree gets, "
             "such as 2.0"
         )
+    if asked.dilution > LARGEST_DILUTION:
+        return f"dilution = {asked.dilution:g}: expected at most {LARGEST_DILUTION:g}; leave dilution out for the full model"
     for degree in asked.coefficients:
         terms, whole = asked.diluted_terms(degree), count(asked.n, degree, False)
         least = round(LEAST_DILUTION * asked.n ** (degree - 1))

@@ -12,9 +12,9 @@ from typing import Any
 
 from glassyrun.options import ObservableOptions, SystemOptions
 from glassyrun.protocol import ROUNDING
-from glassyrun.spec.model import MOST_EVENTS, MOST_POINTS, EnsembleOptions, LinearGrid, LogGrid, ScheduleOptions
+from glassyrun.spec.model import MOST_EVENTS, MOST_NUMBERS, MOST_POINTS, EnsembleOptions, LinearGrid, LogGrid, ScheduleOptions
 from glassyrun.spec.problems import Path
-from glassyrun.spec.stages import check_stages
+from glassyrun.spec.stages import MOST_STEPS, check_stages
 
 Complain = Callable[..., Any]
 Grid = list[float] | LogGrid | LinearGrid
@@ -28,7 +28,10 @@ def check(parts: Mapping[str, Any], complain: Complain) -> None:
     if isinstance(schedule, ScheduleOptions):
         for name in ("time", "t_w", "t"):
             _check_grid(getattr(schedule, name), schedule.horizon, ("schedule", name), complain)
-        _check_events(schedule, step, complain)
+        if step is None or schedule.horizon / step <= MOST_STEPS:  # else the horizon is what is wrong
+            events = _check_events(schedule, step, complain)
+            if isinstance(ensemble, EnsembleOptions) and events <= MOST_EVENTS:
+                _check_numbers(ensemble, events, complain)
     if isinstance(system, SystemOptions) and isinstance(ensemble, EnsembleOptions):
         _check_samples(system, ensemble, complain)
     observables = parts.get("observables")
@@ -68,7 +71,8 @@ def grid_points(grid: Grid, horizon: float, step: float | None) -> float:
     return 2 + max(0.0, math.log10(max(last, 1e-300) / max(first, 1e-300))) * grid.per_decade
 
 
-def _check_events(schedule: ScheduleOptions, step: float | None, complain: Complain) -> None:
+def _check_events(schedule: ScheduleOptions, step: float | None, complain: Complain) -> float:
+    """Complains of grids that are too fine; how many readings of one replica they ask for."""
     points = {name: grid_points(getattr(schedule, name), schedule.horizon, step) for name in ("time", "t_w", "t")}
     for name, number in points.items():
         if number > MOST_POINTS + 2:
@@ -77,6 +81,14 @@ def _check_events(schedule: ScheduleOptions, step: float | None, complain: Compl
     if events > MOST_EVENTS and max(points.values()) <= MOST_POINTS + 2:
         told = f"asks for {points['t_w']:.0f} waiting times with {points['t']:.0f} lags each: about {events:.3g} readings"
         complain(("schedule",), told, f"at most {MOST_EVENTS:,}", "thin out schedule.t_w or schedule.t")
+    return events
+
+
+def _check_numbers(ensemble: EnsembleOptions, events: float, complain: Complain) -> None:
+    numbers = events * ensemble.samples * ensemble.replicas
+    if numbers > MOST_NUMBERS:
+        told = f"{ensemble.samples} samples of {ensemble.replicas} replicas with {events:.0f} readings each are {numbers:.3g} numbers"
+        complain(("ensemble",), told, f"at most {MOST_NUMBERS:,}", "take fewer, or thin out the grids of schedule")
 
 
 def _check_samples(system: SystemOptions, ensemble: EnsembleOptions, complain: Complain) -> None:

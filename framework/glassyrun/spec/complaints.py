@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 
 from glassyrun.options import Options
 from glassyrun.spec.document import has_failed
-from glassyrun.spec.problems import Path, meant, shown
+from glassyrun.spec.problems import MOST_PROBLEMS, Path, meant, shown
 from glassyrun.spec.words import field_words, fields_of, item_of, members, value_of, words
 
 Complaint = tuple[Path, str, str, str]
@@ -19,9 +20,12 @@ OWN_TEXT = ("value_error", "assertion_error")
 
 
 def complaints(options: type[Options], children: Mapping[str, Any], error: ValidationError) -> Iterator[Complaint]:
-    """One complaint for each place that is wrong, however many alternatives of a field refused it."""
+    """One complaint for each place that is wrong, however many alternatives of a field refused it.
+
+    An array may be wrong in a hundred thousand places: no more are looked at than will be told.
+    """
     told: dict[Path, Complaint] = {}
-    for detail in error.errors(include_url=False):
+    for detail in islice(error.errors(include_url=False), 4 * MOST_PROBLEMS):
         place, value = _walk(children, detail["loc"])
         if place and has_failed(value):  # one table of an array, for example
             continue

@@ -86,11 +86,16 @@ def read_document(source: FilePath | Mapping[str, Any]) -> Document:
     except tomli.TOMLDecodeError as error:
         found = f"not valid TOML: {error.msg[:1].lower()}{error.msg[1:]}, at {_excerpt(text, error.lineno)}"
         raise SpecError([Problem(file, error.lineno, "", found, column=error.colno)]) from None
-    except (RecursionError, ValueError) as error:
+    except (RecursionError, ValueError, OverflowError) as error:
         raise SpecError([Problem(file, None, "", f"can't be read as TOML: {shortened(str(error))}")]) from None
 
 
 def _text(source: FilePath, file: str) -> str:
+    try:
+        source.lstat()
+    except (OSError, ValueError) as error:
+        if not isinstance(error, FileNotFoundError):
+            raise StorageError(f"{file}: can't be looked at: {getattr(error, 'strerror', error)}; name a spec file") from None
     if source.is_dir():
         raise SpecError([Problem(file, None, "", "found a directory", "a spec file in TOML")])
     if not source.exists():

@@ -11,8 +11,11 @@ from glassyrun.options import DynamicsOptions, ObservableOptions, Options, Syste
 MOST_POINTS = 100_000
 """Points of one grid; a spec can't eat the machine."""
 
-MOST_EVENTS = 10_000_000
+MOST_EVENTS = 1_000_000
 """Readings of one replica on the one-time grid and on all pairs (t_w, t)."""
+
+MOST_NUMBERS = 1_000_000_000
+"""Numbers that one variable of the result has, over all samples and replicas."""
 
 Time = Annotated[float, Field(ge=0)]
 
@@ -71,7 +74,9 @@ class RunOptions(Options):
 
     device: Annotated[
         str,
-        Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one"),
+        Field(
+            pattern=r"^(auto|cpu|cuda(:\d{1,3})?)$", description="auto, cpu, cuda or cuda:N; auto takes a GPU where there is one"
+        ),
     ] = "cpu"
     dtype: Annotated[
         Literal["float32", "float64"], Field(description="of the degrees of freedom; two-time differences accumulate in float64")
@@ -99,7 +104,9 @@ class RunOptions(Options):
     ] = "stop"
     checkpoint_seconds: Annotated[
         float,
-        Field(gt=0, description="time between two commits of what was measured, seconds; longer where commits would take over 1 %"),
+        Field(
+            gt=0, description="time between two commits of what was measured, seconds; longer where commits would take over 1 %"
+        ),
     ] = 60.0
     extendable: Annotated[
         bool,
@@ -110,6 +117,7 @@ class RunOptions(Options):
 
 
 MOST_STAGES = 1000
+MOST_OBSERVABLES = 1000
 Stages = Annotated[list[SerializeAsAny[DynamicsOptions]], Field(min_length=1, max_length=MOST_STAGES)]
 
 
@@ -125,7 +133,8 @@ class Spec(Options):
     schedule: Annotated[ScheduleOptions, Field(description="how long, and when what is measured")]
     ensemble: Annotated[EnsembleOptions, Field(description="how many runs")] = EnsembleOptions()
     observables: Annotated[
-        list[SerializeAsAny[ObservableOptions]], Field(description="what is measured; default: what the system names")
+        list[SerializeAsAny[ObservableOptions]],
+        Field(max_length=MOST_OBSERVABLES, description="what is measured; default: what the system names"),
     ] = []
     run: Annotated[RunOptions, Field(description="where and how precisely")] = RunOptions()
 

@@ -30,11 +30,11 @@ def apply_override(document: Document, text: str) -> Problem | None:
     try:
         path, parsed = _path(field), _value(value.strip())
     except ValueError as error:
-        return Problem(origin, None, field.strip(), str(error))
+        return Problem(origin, None, shortened(field), str(error))
     try:
         _place(document, path, parsed, origin)
     except LookupError as error:
-        return Problem(origin, None, field.strip(), str(error.args[0]))
+        return Problem(origin, None, shortened(field), shortened(str(error.args[0]), 300))
     return None
 
 
@@ -77,6 +77,8 @@ def _value(text: str) -> Any:
         parsed = tomli.loads(document)
     except LimitExceeded as limit:
         raise ValueError(f"found {limit.found}, expected {limit.expected}") from None
+    except RecursionError:
+        raise ValueError("found too many nested tables and arrays") from None
     except tomli.TOMLDecodeError as error:
         if text.startswith(("[", "{", '"', "'")):
             raise ValueError(f"not a valid TOML value: {error.msg[:1].lower()}{error.msg[1:]}") from None

@@ -1,7 +1,7 @@
 """On which line each key of a TOML document stands. The parser proper is tomli; this only finds places.
 
-The scanner also states the limits of a spec, before anything recursive or costly looks at it: nesting depth and the length
-of a number.
+The scanner also states the limits of a spec, before anything recursive or costly looks at it: nesting depth, the length of a
+number, how many keys there are and how many items an array has.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ DEEPEST = 32
 """Arrays and tables within one another."""
 LONGEST_NUMBER = 64
 """Characters of a number or date; TOML's integers have 64 bits."""
+MOST_KEYS = 20_000
+"""Keys and headers of tables in a whole spec."""
+MOST_ITEMS = 100_000
+"""Items of one array, as many as a grid may have points."""
 
 BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 BLANKS = re.compile(r"[ \t]*")
@@ -52,7 +56,8 @@ def key_lines(text: str) -> dict[Path, int]:
     the positions end there.
 
     Raises:
-        LimitExceeded: for nesting deeper than `DEEPEST` or numbers longer than `LONGEST_NUMBER`.
+        LimitExceeded: for nesting deeper than `DEEPEST`, numbers longer than `LONGEST_NUMBER`, more keys than `MOST_KEYS` or
+            items of an array than `MOST_ITEMS`.
     """
     scanner = Scanner(text)
     with suppress(Malformed):
@@ -69,6 +74,7 @@ class Scanner:
         self.lines: dict[Path, int] = {}
         self.counts: dict[Path, int] = {}
         """Elements so far of each array of tables."""
+        self.keys = 0
         self._newlines = [match.start() for match in re.finditer("\n", text)]
 
     def line(self, offset: int) -> int:
@@ -108,6 +114,7 @@ class Scanner:
             self.counts[path] = index + 1
             path = (*path, index)
         self.lines[path] = line
+        self.check_keys(line)
         return path
 
     def pair(self, table: Path, depth: int) -> None:
@@ -117,6 +124,7 @@ class Scanner:
         for part in self.key():
             path = (*path, part)
             self.lines.setdefault(path, line)
+        self.check_keys(line)
         self.expect("=")
         self.match(BLANKS)
         self.value(path, depth + 1)
@@ -166,6 +174,9 @@ class Scanner:
             else:
                 self.element(path, index, depth)
             index += 1
+            if index > MOST_ITEMS:
+                found = f"an array of more than {MOST_ITEMS:,} items"
+                raise LimitExceeded(self.line(self.at), found, f"at most {MOST_ITEMS:,} in one array")
             self.match(BETWEEN)
             if self.text.startswith(",", self.at):
                 self.at += 1
@@ -200,6 +211,11 @@ class Scanner:
         if not self.text.startswith(token, self.at):
             raise Malformed
         self.at += len(token)
+
+    def check_keys(self, line: int) -> None:
+        self.keys += 1
+        if self.keys > MOST_KEYS:
+            raise LimitExceeded(line, f"more than {MOST_KEYS:,} keys and tables", f"at most {MOST_KEYS:,} in a spec")
 
     def check_depth(self, depth: int) -> None:
         if depth > DEEPEST:

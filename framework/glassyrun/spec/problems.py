@@ -64,10 +64,10 @@ def dotted(path: Iterable[str | int]) -> str:
     )
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, longest: int = LONGEST_SHOWN) -> str:
     """One line of bounded length."""
-    text = " ".join(text[: 10 * LONGEST_SHOWN].split())
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
+    text = " ".join(text[: 10 * longest].split())
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def shown(value: Any) -> str:

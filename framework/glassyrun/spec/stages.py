@@ -12,6 +12,9 @@ from glassyrun.protocol import ROUNDING
 from glassyrun.spec.problems import Path
 
 MOST_STEPS = 10**13
+"""Below 2**53, so that every step has a time of its own in double precision."""
+FURTHEST_FLOW = 1e100
+"""Of one step along the gradient flow: all steps together stay a number."""
 
 Complain = Callable[..., Any]
 
@@ -43,6 +46,12 @@ def _time_step(dynamics: DynamicsOptions, place: Path, complain: Complain) -> fl
         return complain(place, f"time_step of {type(dynamics).__name__} raised {type(error).__name__}: {error}")
     if not (math.isfinite(step) and step > 0):
         return complain(place, f"a step takes {step} units of time", "a finite time > 0")
+    try:
+        flow = float(dynamics.flow_step)
+    except Exception as error:  # noqa: BLE001 -- a plugin's property
+        return complain(place, f"flow_step of {type(dynamics).__name__} raised {type(error).__name__}: {error}")
+    if not abs(flow) <= FURTHEST_FLOW:
+        return complain(place, f"a step goes {flow:g} along the gradient flow", f"at most {FURTHEST_FLOW:g}")
     return step
 
 

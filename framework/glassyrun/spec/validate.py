@@ -21,6 +21,8 @@ from glassyrun.spec.problems import MOST_PROBLEMS, Path, Problem, listed, meant,
 from glassyrun.spec.words import all_options_in, fields_of, item_of, members, options_in, value_of, words
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
+MOST_HINTS = 5
+"""Keys of one table whose right names are looked for."""
 
 
 class Validator:
@@ -108,7 +110,8 @@ class Validator:
             return self.complain(path, f"has {both}", "one of them")
         keys = [key for options in candidates for key in own[options]]
         known = {key for options in candidates for key in fields_of(options)}
-        hints = [f"{key}: {hint}" for key in value if key not in known and (hint := meant(key, keys))]
+        unknown = [key for key in value if key not in known]
+        hints = [f"{key}: {hint}" for key in unknown[:MOST_HINTS] if (hint := meant(key, keys))]
         choices = [options for options, keys in own.items() if keys]
         needed = listed(", ".join(f"'{key}'" for key in own[options]) for options in choices)
         return self.complain(path, f"found {shown(value)}", f"{needed} in it", "; ".join(hints))
@@ -147,7 +150,7 @@ class Validator:
         for key in value:
             if key in fields or (was != value.get("kind") and not self.from_override((*path, key))):
                 continue
-            near = nearest(key, fields)
+            near = nearest(key, fields) if len(self.problems) < MOST_PROBLEMS else None
             expected = "" if near else f"one of {', '.join(fields)}"
             self.complain((*path, key), "unknown field", expected, f"did you mean '{near}'?" if near else "")
             if near:

@@ -139,7 +139,9 @@ def _number(value: Any) -> str:
 def _length(constraints: list[Any]) -> str:
     least = next((c.min_length for c in constraints if isinstance(c, at.MinLen)), 0)
     most = next((c.max_length for c in constraints if isinstance(c, at.MaxLen)), None)
-    return f" of {least} to {most} items" if most is not None else f" of at least {least} items" if least else ""
+    if most is not None:
+        return f" of {least} to {most} items" if least else f" of at most {most} items"
+    return f" of at least {least} items" if least else ""
 
 
 def _pattern(constraints: list[Any], description: str) -> str:

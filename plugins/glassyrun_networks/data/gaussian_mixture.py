@@ -23,7 +23,7 @@ class GaussianMixtureOptions(GeneratedOptions):
     """
 
     kind: Literal["gaussian_mixture"] = "gaussian_mixture"
-    clusters: Annotated[int, Field(ge=2, description="number of clusters and of classes; at most `dimension`")] = 2
+    clusters: Annotated[int, Field(ge=2, le=100_000, description="number of clusters and of classes; at most `dimension`")] = 2
     separation: Annotated[
         float, Field(ge=0, description="distance of two centres, in standard deviations of a cluster in one direction")
     ] = 2.0
@@ -41,6 +41,9 @@ class GaussianMixtureOptions(GeneratedOptions):
 
     def law(self) -> str:
         return f"{self.clusters} Gaussian clusters of unit variance, centres {self.separation:g} apart"
+
+    def law_bytes(self) -> int:
+        return 8 * 4 * self.clusters * self.dimension
 
     def draw(self, context: Context) -> Drawn:
         import torch

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from glassyrun import Context, LabelledData
     from glassyrun_networks.data.vectors import Drawn
 
+MOST_SIDES, MOST_EXAMPLES = 1_000_000, 100_000_000
+
 
 class GeneratedOptions(PreparedOptions):
     """Vectors drawn from the run's seed, other ones for each sample of the disorder.
@@ -23,13 +25,17 @@ class GeneratedOptions(PreparedOptions):
 
     disordered: ClassVar[bool] = True
 
-    dimension: Annotated[int, Field(ge=1, description="number of components of an input")] = 100
-    train: Annotated[int, Field(ge=1, description="number of training examples")] = 1000
-    test: Annotated[int, Field(ge=1, description="number of test examples")] = 1000
+    dimension: Annotated[int, Field(ge=1, le=MOST_SIDES, description="number of components of an input")] = 100
+    train: Annotated[int, Field(ge=1, le=MOST_EXAMPLES, description="number of training examples")] = 1000
+    test: Annotated[int, Field(ge=1, le=MOST_EXAMPLES, description="number of test examples")] = 1000
 
     @abstractmethod
     def number_of_classes(self) -> int:
         """Number of labels."""
+
+    @abstractmethod
+    def law_bytes(self) -> int:
+        """Memory that the law itself takes while it is drawn from: the weights of a teacher, the centres of clusters."""
 
     @abstractmethod
     def draw(self, context: Context) -> Drawn:
@@ -44,7 +50,7 @@ class GeneratedOptions(PreparedOptions):
         from glassyrun_networks.data.room import lacking
 
         # twice: a copy while they are drawn
-        lack = lacking(8 * (self.train + self.test) * self.dimension)
+        lack = lacking(8 * (self.train + self.test) * self.dimension + self.law_bytes())
         if lack:
             raise Refusal(
                 f"system.data: {self.train} + {self.test} vectors of dimension {self.dimension} take {lack}: take fewer or shorter ones"

@@ -8,6 +8,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from glassyrun import DataError, LabelledData
+from glassyrun_networks.data.room import lacking
 
 ROWS = 1024
 """Inputs looked at together. Products of numbers from −128 to 127 summed over 1024 inputs stay within 2²⁴: float32 has them exactly."""
@@ -40,8 +41,14 @@ def principal_components(data: LabelledData, count: int) -> Components:
     images. In each axis the entry of largest modulus is positive.
 
     Raises:
-        DataError: if the training set spans fewer directions.
+        DataError: if the training set spans fewer directions, or has more inputs than can be compared with each other.
     """
+    features = data.train_x[0].numel()
+    lack = lacking(8 * 6 * features**2)
+    if lack:
+        raise DataError(
+            f"system.data.pca = {count}: the covariance of {features} inputs takes {lack}: leave pca out, or shorten them"
+        )
     mean, covariance = _moments(data.train_x)
     std = torch.tensor(tuple(data.std), dtype=torch.float64) * data.unit
     shape = data.train_x.shape[1:]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from glassyrun_networks.data.generated import GeneratedOptions
+from glassyrun_networks.data.generated import MOST_SIDES, GeneratedOptions
 
 if TYPE_CHECKING:
     from glassyrun import Context
@@ -28,9 +28,13 @@ class TeacherStudentOptions(GeneratedOptions):
     ] = "perceptron"
     width: Annotated[
         int,
-        Field(ge=1, description="perceptrons of a committee (an odd number), or hidden neurons of an mlp; a perceptron has none"),
+        Field(
+            ge=1,
+            le=MOST_SIDES,
+            description="perceptrons of a committee (an odd number), or hidden neurons of an mlp; a perceptron has none",
+        ),
     ] = 3
-    classes: Annotated[int, Field(ge=2, description="number of classes")] = 2
+    classes: Annotated[int, Field(ge=2, le=100_000, description="number of classes")] = 2
 
     @model_validator(mode="after")
     def _possible(self) -> TeacherStudentOptions:
@@ -48,6 +52,14 @@ class TeacherStudentOptions(GeneratedOptions):
     def law(self) -> str:
         network = "a perceptron" if self.teacher == "perceptron" else f"{self.teacher} of width {self.width}"
         return f"components N(0, 1), labels of {network}"
+
+    def law_bytes(self) -> int:
+        from glassyrun_networks.data.vectors import ROWS
+
+        outputs = 0 if self.teacher == "committee" else self.classes
+        hidden = 0 if self.teacher == "perceptron" else self.width
+        weights = hidden * self.dimension + outputs * (hidden or self.dimension)
+        return 8 * (2 * weights + ROWS * (self.dimension + 3 * hidden + outputs))
 
     def draw(self, context: Context) -> Drawn:
         from glassyrun_networks.data.vectors import TEACHERS, gaussian, taught

@@ -178,6 +178,6 @@ def test_tables_without_meaning(table, options, words):
 
 
 def test_vectors_that_do_not_fit_into_memory():
-    with pytest.raises(Refusal, match=r"1000000000 \+ 1000 vectors of dimension 1000000 take 8e\+06 GB, but") as error:
-        drawn(TeacherStudentOptions(dimension=10**6, train=10**9))
+    with pytest.raises(Refusal, match=r"100000000 \+ 1000 vectors of dimension 1000000 take 8e\+05 GB, but") as error:
+        drawn(TeacherStudentOptions(dimension=10**6, train=10**8))
     assert "\n" not in str(error.value)
