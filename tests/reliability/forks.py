@@ -7,6 +7,7 @@ JSON; `ForkServer` is its other end.
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import random
@@ -27,6 +28,8 @@ ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
 PATIENCE = 120.0
 """Seconds after which a worker is hung: a failure, not a measurement."""
+LINGERING = 20.0
+"""Seconds after which two workers own one directory: a failure, not a measurement."""
 
 
 @attrs.frozen
@@ -49,7 +52,7 @@ class ForkServer:
 
         A request has `tables` (a spec), `directory`, `data`, and, if it is to be killed, `seconds` after its begin or `call`
         and `torn`: at which call that changes files, and whether half of what it writes is there.
-        `limit` is the most bytes that a file may have.
+        `limit` is the most bytes that a file may have. With `linger` an owner of the directory waits for the others' ends.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -82,7 +85,7 @@ def _begun() -> subprocess.Popen[str]:
 
 
 def serve() -> None:
-    """Loads and compiles what runs need, then forks until its input ends."""
+    """Forks until its input ends; what a kind of system loads and compiles is there before its first worker."""
     import torch
 
     torch.set_num_threads(1)
@@ -90,23 +93,28 @@ def serve() -> None:
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # nothing else may speak on the line
-    with tempfile.TemporaryDirectory() as place:
-        data = workload.data(Path(place) / "data")
-        for name, tables in workload.SPECS.items():  # with one thread nothing here begins another
-            assert workload.attempt(workload.load(tables), Path(place) / name, data) == (0, "")
-    gc.freeze()
+    warm: set[str] = set()
     for line in sys.stdin:
+        requests = json.loads(line)
+        for request in requests:
+            if request["tables"]["system"]["kind"] not in warm:
+                warm.add(request["tables"]["system"]["kind"])
+                with tempfile.TemporaryDirectory() as place:  # with one thread nothing here begins another
+                    data = workload.data(Path(place) / "data")
+                    assert workload.attempt(workload.load(request["tables"]), Path(place) / "run", data) == (0, "")
+                gc.freeze()
         assert len(os.listdir("/proc/self/task")) == 1, "threads do not survive a fork"
-        answers.write(json.dumps([attrs.asdict(ending) for ending in _together(json.loads(line))]) + "\n")
+        answers.write(json.dumps([attrs.asdict(ending) for ending in _together(requests)]) + "\n")
         answers.flush()
 
 
 def _together(requests: Sequence[Mapping[str, Any]]) -> list[Ending]:
     """Forks one worker a request, lets all go at once, and waits for all."""
     gate, opened = os.pipe()
-    workers = [_forked(request, gate, opened, len(requests)) for request in requests]
-    os.close(gate)
-    os.close(opened)  # the workers wait for the end of this pipe
+    lives = [os.pipe() for _ in requests]
+    workers = [_forked(request, gate, opened, number, lives) for number, request in enumerate(requests)]
+    for handle in (gate, opened, *itertools.chain(*lives)):  # the workers wait for the end of the pipe `opened`
+        os.close(handle)
     began, ends = time.monotonic(), {}
     while len(ends) < len(workers):
         waiting = [worker for worker in workers if worker.pid not in ends]
@@ -135,16 +143,18 @@ class _Worker:
             return ear.read().decode(errors="replace")
 
 
-def _forked(request: Mapping[str, Any], gate: int, opened: int, _: int) -> _Worker:
+def _forked(request: Mapping[str, Any], gate: int, opened: int, number: int, lives: Sequence[tuple[int, int]]) -> _Worker:
     ear, mouth = os.pipe()
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
+            for other, (seen, held) in enumerate(lives):  # the end of a pipe `seen` is the end of its worker
+                os.close(seen if other == number else held)
             os.close(opened)
             os.dup2(mouth, 2)
             os.read(gate, 1)
-            code = _work(request)
+            code = _work(request, [seen for other, (seen, _) in enumerate(lives) if other != number])
         except BaseException:  # noqa: BLE001 -- what a process would print and die of
             import traceback
 
@@ -156,7 +166,7 @@ def _forked(request: Mapping[str, Any], gate: int, opened: int, _: int) -> _Work
     return _Worker(pid, request.get("seconds", PATIENCE), os.pidfd_open(pid), ear)
 
 
-def _work(request: Mapping[str, Any]) -> int:
+def _work(request: Mapping[str, Any], others: Sequence[int]) -> int:
     """One process's worth of a run."""
     from tests.reliability import workload
     from tests.reliability.tap import tapped
@@ -167,6 +177,7 @@ def _work(request: Mapping[str, Any]) -> int:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"], resource.RLIM_INFINITY))
     before = Kill(request["call"], request.get("torn", False)) if "call" in request else Count()
+    before = Linger(others) if request.get("linger") else before
     with tapped(directory, before):
         code, said = workload.attempt(workload.load(request["tables"]), directory, data)
     print(said, file=sys.stderr, end="")
@@ -202,6 +213,22 @@ class Kill(Count):
                 with open(f"/proc/self/fd/{call.handle}", "ab", buffering=0) as half:
                     half.write(call.content[: len(call.content) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+@attrs.define
+class Linger(Count):
+    """Waits, as soon as it renames a file and so believes to own the directory, until all other workers have ended."""
+
+    others: Sequence[int] = ()
+
+    def __init__(self, others: Sequence[int]) -> None:
+        self.calls, self.others = 0, others
+
+    def __call__(self, call: Any) -> None:
+        if call.kind == "rename" and not self.calls:
+            self.calls += 1
+            for other in self.others:
+                select.select([other], [], [], LINGERING)
 
 
 def moment(generator: random.Random, seconds: float, calls: int) -> dict[str, Any]:

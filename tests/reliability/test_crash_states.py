@@ -25,13 +25,6 @@ def spec() -> Spec:
     return load(SMALL)
 
 
-@pytest.fixture(scope="module")
-def whole(spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("whole") / "run"
-    assert attempt(spec, directory) == (0, "")
-    return directory
-
-
 @pytest.fixture(scope="module", params=["begun", "resumed"])
 def ops(request: pytest.FixtureRequest, spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> list[Op]:
     """What a run does to the disk, from nothing or from where it was killed, down to its result."""

@@ -11,20 +11,7 @@ import pytest
 
 from glassyrun import result
 from tests.reliability.forks import ForkServer
-from tests.reliability.workload import SMALL, attempt, differs, load, sentence
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("whole") / "run"
-    assert attempt(load(SMALL), directory) == (0, "")
-    return directory
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[ForkServer]:
-    with ForkServer() as server:
-        yield server
+from tests.reliability.workload import SMALL, differs, sentence
 
 
 @pytest.fixture
