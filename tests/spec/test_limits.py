@@ -104,6 +104,11 @@ HEAVY = {
 """Specs that are in order, but for what they take."""
 
 
+def planned(file: Path, registry: Registry) -> None:
+    setting = Setting.of(load_spec(file, (), registry))
+    setting.check_memory(setting.footprint())
+
+
 @pytest.mark.parametrize("name", HEAVY)
 def test_what_does_not_fit_is_refused_before_it_is_made(
     name: str, spec_file: Callable[[str], Path], registry: Registry, monkeypatch: pytest.MonkeyPatch
@@ -111,8 +116,7 @@ def test_what_does_not_fit_is_refused_before_it_is_made(
     memory = type("Free", (), {"available": 4 * 10**9})
     monkeypatch.setattr("psutil.virtual_memory", lambda: memory)
     with pytest.raises(GlassyrunError, match=r"^(system|ensemble|\S+x\.toml)") as error:
-        setting = Setting.of(load_spec(spec_file(HEAVY[name]), (), registry))
-        setting.check_memory(setting.footprint())
+        planned(spec_file(HEAVY[name]), registry)
     assert "but 4 GB are free" in str(error.value) or "expected at most" in str(error.value)
 
 

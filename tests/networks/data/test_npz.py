@@ -143,7 +143,7 @@ def _claiming(file: Path, images: int) -> None:
 
 @pytest.mark.parametrize("images", [10**6, 10**12, 10**30])
 def test_a_header_that_asks_for_more_than_there_is_is_not_believed(tmp_path, monkeypatch, images):
-    monkeypatch.setattr(npz.np, "load", lambda *_, **__: pytest.fail("the arrays were loaded"))
+    monkeypatch.setattr(npz, "_load", lambda *_: pytest.fail("the arrays were loaded"))
     file = tmp_path / "cifar10.npz"
     _claiming(file, images)
     with pytest.raises(DataError, match=rf"train_x claims to be \[{images}, 32, 32, 3\]") as error:
@@ -156,7 +156,7 @@ def test_a_file_that_swells_beyond_the_memory_is_not_unpacked(tmp_path, monkeypa
     arrays = made_up(200, 10)
     np.savez_compressed(file, **(arrays | {"train_x": np.zeros_like(arrays["train_x"])}))
     assert file.stat().st_size < 1e5
-    monkeypatch.setattr(npz.np, "load", lambda *_, **__: pytest.fail("the arrays were loaded"))
+    monkeypatch.setattr(npz, "_load", lambda *_: pytest.fail("the arrays were loaded"))
     monkeypatch.setattr("glassyrun_networks.data.room.psutil.virtual_memory", lambda: type("Free", (), {"available": 6e5}))
     with pytest.raises(DataError, match=r"unpacks to 0\.000647 GB, but 0\.0006 GB are free") as error:
         npz.read_npz(file, FORM)
