@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -16,26 +15,24 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import attrs
-import tomli
 
 from glassyrun.errors import Diverged, OutOfMemory, PluginError, Refusal, Stopped, StorageError
 from glassyrun.experiment import Experiment, Setting
+from glassyrun.extension import grow
 from glassyrun.guard import NO_MEMORY, ran_out
 from glassyrun.machine import numerics
 from glassyrun.manifest import Manifest, read_manifest
 from glassyrun.origin import Origin, moved_on, told
 from glassyrun.progress import Reporter, reporter
 from glassyrun.registry import Registry
-from glassyrun.spec.load import diff_specs, dump_spec, load_spec
+from glassyrun.spec.load import dump_spec, load_spec
 from glassyrun.spec.model import Spec
 from glassyrun.stopping import WallLimit, listening, stop_before, wall_limit
 from glassyrun.store import Store
+from glassyrun.terms import begun_threads, check_promise, growth, tell_of_the_past
 
 if TYPE_CHECKING:
     import xarray as xr
-
-NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds", "run.on_error")
-"""Fields that may change under a run."""
 
 
 @attrs.frozen
@@ -96,6 +93,7 @@ def run(
     fresh: bool = False,
     quiet: bool = False,
     max_wall: float | None = None,
+    allow_drift: bool = False,
 ) -> xr.Dataset:
     """Runs a spec and gives back its dataset, loaded. `overrides` and `plugins` are those of `load`.
 
@@ -104,7 +102,8 @@ def run(
 
     With a `directory` the run is kept there and goes on where it stopped; without one nothing is kept on disk, and what was
     measured before a divergence is the attribute `partial` of the exception. `max_wall` are the seconds, from now, that it may
-    take; `Stopped` tells that they did not suffice.
+    take; `Stopped` tells that they did not suffice. With `allow_drift` it goes on in a directory though device, versions, plugins
+    or threads are others; the result then says so.
 
     Raises:
         GlassyrunError: one sentence on what is wrong.
@@ -123,6 +122,7 @@ def run(
             fresh=fresh,
             quiet=quiet,
             max_wall=max_wall,
+            allow_drift=allow_drift,
         )
         return _result().assemble(Path(directory))
     if max_wall is not None:
@@ -130,7 +130,13 @@ def run(
     with tempfile.TemporaryDirectory(prefix="glassyrun-") as place:
         try:
             execute(
-                resolved, Path(place), data_root=Path(data) if data else None, start_from=start_from, quiet=quiet, listen=False
+                resolved,
+                Path(place),
+                data_root=Path(data) if data else None,
+                start_from=start_from,
+                quiet=quiet,
+                listen=False,
+                lasting=False,
             )
         except Diverged as error:
             error.partial = _result().assemble(Path(place))
@@ -148,11 +154,14 @@ def execute(
     quiet: bool = False,
     listen: bool = True,
     max_wall: float | WallLimit | None = None,
+    allow_drift: bool = False,
+    lasting: bool = True,
 ) -> Outcome:
     """Runs a spec in a run directory, from where it stopped; with `listen`, signals make it save and stop.
 
     `start_from` names another run to begin from, `DIR` or `DIR@T_W`. `max_wall` are the seconds, from now, that it may take: it
-    saves and stops before they are over.
+    saves and stops before they are over. A larger horizon or more samples extend the run that is there. `allow_drift` gives up the
+    promise of equal bits where the terms have changed. A directory that is not `lasting` keeps nothing for a longer horizon.
 
     Raises:
         GlassyrunError: one sentence on what is wrong; its `exit_code` tells the kind.
@@ -161,7 +170,7 @@ def execute(
     with listening(listen) as stop:
         try:
             stop_before("the run began", stop, limit)
-            return _execute(spec, directory, data_root, start_from, fresh, quiet, stop, limit)
+            return _execute(spec, directory, data_root, start_from, fresh, quiet, stop, limit, allow_drift, lasting)
         except Stopped as error:
             if fresh:  # which would throw away what was saved
                 raise Stopped(str(error).replace("the same command again", "the same command again, without --fresh,")) from error
@@ -181,6 +190,8 @@ def _execute(
     quiet: bool,
     stop: dict[str, str],
     limit: WallLimit,
+    allow_drift: bool,
+    lasting: bool,
 ) -> Outcome:
     own = None if start_from is None or fresh else _own_copy(directory)
     try:
@@ -191,21 +202,23 @@ def _execute(
         origin = None
         reporter(quiet).warn(f"{error}; this run was begun from {told(own)} and goes on from its own copy")
     setting = Setting.of(spec, data_root, origin)
-    store = Store.open(directory, dump_spec(spec), fresh=fresh)
+    store = Store.open(directory, dump_spec(spec), fresh=fresh, tell=reporter(quiet).warn)
     try:
-        _check_same(store.manifest, spec, directory)
+        grown = growth(store.manifest, spec, directory, allow_drift=allow_drift)
         if start_from is None or origin is not None:
             _check_origin(store.manifest, origin, reporter(quiet), directory)
-        if store.manifest.complete:
+        if store.manifest.complete and not grown:
             path = directory / "result.nc"
-            _tell_of_the_past(store.manifest, setting, reporter(quiet))
+            tell_of_the_past(store.manifest, setting, reporter(quiet))
             return Outcome(directory, path if path.exists() else _result().write(directory), already_done=True)
         if store.manifest.failure:
             raise Diverged(
                 f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or change the spec"
             )
-        with numerics(spec, _begun_threads(store.manifest)):
-            _solve(Experiment(setting, store, reporter(quiet), stop, limit))
+        with numerics(spec, begun_threads(store.manifest)):
+            check_promise(store, setting, reporter(quiet), allow_drift=allow_drift)
+            setting = grow(store, setting, grown, reporter(quiet)) if grown else setting.gridded(store.manifest.grids)
+            _solve(Experiment(setting, store, reporter(quiet), stop, limit, lasting=lasting))
         return Outcome(directory, _result().write(directory))
     finally:
         store.close()
@@ -229,7 +242,6 @@ def collect(directory: Path) -> Path:
 
 def _solve(experiment: Experiment) -> None:
     setting, store = experiment.setting, experiment.store
-    _check_promise(store.manifest, setting, store.directory)
     store.log(event="begin", when=time.time(), host=socket.gethostname(), pid=os.getpid(), step=_committed_step(store.manifest))
     try:
         setting.check_memory(setting.footprint())
@@ -242,36 +254,12 @@ def _solve(experiment: Experiment) -> None:
         store.log(event="plugin error", when=time.time(), traceback="".join(traceback.format_exception(error)))
         raise
     finally:
-        with contextlib.suppress(StorageError):  # the sidecar must not hide why a run ended
-            store.log(event="end", when=time.time(), step=_committed_step(store.manifest))
+        store.log(event="end", when=time.time(), step=_committed_step(store.manifest))
     store.finish()
 
 
 def _committed_step(manifest: Manifest) -> dict[str, int]:
     return {"done": manifest.done, "step": manifest.checkpoint.about["step"] if manifest.checkpoint else 0}
-
-
-def _tell_of_the_past(manifest: Manifest, setting: Setting, tell: Reporter) -> None:
-    """What a user should know of a result that was made before."""
-    if "warnings" in manifest.attributes:
-        tell.warn(manifest.attributes["warnings"])
-    changed = _drift({"plugins": manifest.attributes["plugins"]}, {"plugins": setting.promise()["plugins"]})
-    if changed:
-        tell.warn(f"this result was made by other code ({'; '.join(changed)}); --fresh makes it anew")
-
-
-def _begun_threads(manifest: Manifest) -> int | None:
-    """The threads that a run was begun with: going on with as many gives the same bits."""
-    return int(manifest.attributes["threads"]) if "threads" in manifest.attributes else None
-
-
-def _check_same(manifest: Manifest, spec: Spec, directory: Path) -> None:
-    differences = [d for d in diff_specs(tomli.loads(manifest.spec), spec) if d[0] not in NO_NUMBER_DEPENDS_ON]
-    if differences:
-        changed = "; ".join(f"{field} was {_shown(old)}, now {_shown(new)}" for field, old, new in differences)
-        raise Refusal(
-            f"{directory}: holds a run of another spec: {changed}; choose another directory with -o DIR, or begin anew with --fresh"
-        )
 
 
 def _own_copy(directory: Path) -> str | None:
@@ -291,32 +279,3 @@ def _check_origin(manifest: Manifest, origin: Origin | None, tell: Reporter, dir
             "directory with -o DIR, or begin anew with --fresh"
         )
     tell.warn(f"--from {origin.name}: that run has gone on since; this one was begun from {told(begun)} and stays with that")
-
-
-def _shown(value: object) -> str:
-    return "not set" if value is None else str(value)
-
-
-def _drift(begun: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:
-    """Terms of the promise that are other ones now, `plugins: mine.py` rather than two lists of digests."""
-    changed: list[str] = []
-    for key, value in now.items():
-        old = begun.get(key)
-        if old == value or old is None:
-            continue
-        if not value.startswith("{"):
-            changed.append(f"{key} was {old}, now {value}")
-            continue
-        before, after = json.loads(old), json.loads(value)
-        names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-        changed.append(f"{key}: " + ", ".join(f"{name} was {before.get(name)}, now {after.get(name)}" for name in names))
-    return changed
-
-
-def _check_promise(manifest: Manifest, setting: Setting, directory: Path) -> None:
-    """A resumed run must repeat the bits of an uninterrupted one, so nothing they depend on may have changed."""
-    changed = _drift(manifest.attributes, setting.promise()) if not manifest.untouched else []
-    if changed:
-        raise Refusal(
-            f"{directory}: the run was begun on other terms ({'; '.join(changed)}); go on under the same, or begin anew with --fresh"
-        )

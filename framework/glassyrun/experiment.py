@@ -7,7 +7,7 @@ import importlib.metadata
 import json
 import math
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,13 @@ class Setting:
             )
             raise StorageError(f"--data {data_root}: {told}, or leave the option out for the default one")
         return cls(spec, Schedule.of(spec), device_of(spec.run.device), data_root, origin)
+
+    def gridded(self, grids: Mapping[str, Sequence[int]]) -> Setting:
+        """The same with grids, in steps, of a run that has grown; no grids leave those of the spec."""
+        if not grids:
+            return self
+        time, t_w, t = (tuple(grids.get(grid, getattr(self.schedule, grid))) for grid in ("time", "t_w", "t"))
+        return attrs.evolve(self, schedule=attrs.evolve(self.schedule, time=time, t_w=t_w, t=t))
 
     @property
     def dtype(self) -> torch.dtype:
@@ -274,6 +281,10 @@ class Experiment:
         if manifest.untouched:
             return None if origin is None else origin.states[sample]
         blob = next((blob for blob in manifest.starts if blob.about["sample"] == sample), None)
+        if blob is None and "started_from" in manifest.attributes:
+            raise StorageError(
+                f"{self.store.directory}: the State that sample {sample} begins from is not there; restore it, or begin anew with --fresh"
+            )
         return None if blob is None else unpack(self.store.read(blob), "", 0)
 
     def starts(self) -> list[Contents]:

@@ -175,9 +175,9 @@ def _restore_references(trajectory: Trajectory, blob: Blob, tensors: Mapping[str
     references.kept.clear()
     for number, about in enumerate(blob.about.get("living", ())):
         references.restore(_named(trajectory, blob, tensors, f"living/{number}/"), f"living/{number}/", about)
-    needed = trajectory.experiment.setting.schedule.needed_after(measured)
-    awaited = trajectory.due.t_w if trajectory.due is not None else None
-    needed.discard(-1 if awaited is None else awaited)
+    needed, due = trajectory.experiment.setting.schedule.needed_after(measured), trajectory.due
+    if due is not None:
+        needed = (needed | {i for i, _ in due.pairs}) - {due.t_w}  # what is due at t_w is remembered first
     for kept in store.manifest.references:
         if kept.sample == trajectory.sample and kept.about["t_w"] in needed:
             found = store.read(kept, trajectory.experiment.setting.device)

@@ -102,14 +102,14 @@ class Schedule:
         waiting = {step: index for index, step in enumerate(self.t_w)}
         pairs: dict[int, list[tuple[int, int]]] = {}
         for i, since in enumerate(self.t_w):
-            for j, step in self._later(since):
+            for j, step in self.later(since):
                 pairs.setdefault(step, []).append((i, j))
         steps = sorted({*time, *waiting, *pairs})
         return [Event(step, time.get(step), waiting.get(step), tuple(pairs.get(step, ()))) for step in steps]
 
     def last_use(self) -> list[int]:
         """For each waiting time, the last step at which its reference is read."""
-        return [max((step for _, step in self._later(since)), default=since) for since in self.t_w]
+        return [max((step for _, step in self.later(since)), default=since) for since in self.t_w]
 
     def needed_after(self, step: int) -> set[int]:
         """Indices of the waiting times up to a step whose references are read later than that."""
@@ -120,9 +120,9 @@ class Schedule:
         end = self.clock.time(self.horizon) * (1 + ROUNDING)
         lags = np.array(self.t) * self.clock.shortest
         within = sum(int((self.clock.time(since) + lags <= end).sum()) for since in self.t_w)
-        return within - sum(len(self._later(since)) for since in self.t_w)
+        return within - sum(len(self.later(since)) for since in self.t_w)
 
-    def _later(self, since: int) -> list[tuple[int, int]]:
+    def later(self, since: int) -> list[tuple[int, int]]:
         """Index of the lag and step of t_w + t, wherever that is a step of the run."""
         if self.clock.even:
             return [(j, since + lag) for j, lag in enumerate(self.t) if since + lag <= self.horizon]

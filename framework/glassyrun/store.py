@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from glassyrun.errors import Locked, StorageError
+from glassyrun.errors import StorageError
 from glassyrun.files import inside, no_link, read_checked, storage, sync_directory, write_whole
 from glassyrun.manifest import FOLDERS, Blob, Manifest, read_manifest
 from glassyrun.manifest_form import OURS
+from glassyrun.owner import LEFT, Possession
 
 BESIDE = ("spec.toml", "result.nc", "result.json", "log.jsonl")
 """What else a run writes into its directory."""
@@ -36,13 +36,13 @@ class Store:
 
     directory: Path
     manifest: Manifest
-    _lock: FileLock
+    possession: Possession
     _serial: int = 0
     """Number of the next file; never goes back, so that no file is written again even after a commit that failed half way."""
 
     @classmethod
-    def open(cls, directory: Path, spec: str, *, fresh: bool = False) -> Store:
-        """Takes possession of a run directory, made if it is absent.
+    def open(cls, directory: Path, spec: str, *, fresh: bool = False, tell: Callable[[str], None] = lambda _: None) -> Store:
+        """Takes possession of a run directory, made if it is absent; `tell` hears of an owner that may have died.
 
         Raises:
             Locked: if another process owns it.
@@ -50,20 +50,13 @@ class Store:
         """
         with storage("making the run directory", directory):
             directory.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(directory / "lock", mode=0o644)
-        with storage("locking", directory / "lock"):
-            try:
-                lock.acquire(timeout=0)
-            except Timeout as error:
-                raise Locked(
-                    f"{directory}: another process is running here; wait for it, stop it, or choose another directory with -o DIR"
-                ) from error
+        possession = Possession.take(directory, tell)
         try:
             manifest = cls._claimed(directory, fresh)
             if manifest is None or (manifest.spec != spec and manifest.untouched):
                 stale = manifest or Manifest(spec)
                 manifest = Manifest(spec, starts=stale.starts, serial=stale.serial)
-            store = cls(directory, manifest, lock)
+            store = cls(directory, manifest, possession)
             with storage("making the run directory", directory):
                 for part in FOLDERS:
                     (directory / part).mkdir(exist_ok=True)
@@ -72,9 +65,10 @@ class Store:
             store._remove_litter()
             if manifest.untouched:
                 store._commit_manifest(manifest)  # before any other file: it is what tells that the directory is ours
-                write_whole(directory / "spec.toml", spec.encode())
+            if not _holds(directory / "spec.toml", manifest.spec.encode()):
+                write_whole(directory / "spec.toml", manifest.spec.encode())
         except BaseException:
-            lock.release()
+            possession.release()
             raise
         return store
 
@@ -112,7 +106,7 @@ class Store:
                         path.unlink()
 
     def close(self) -> None:
-        self._lock.release()
+        self.possession.release()
 
     def commit(
         self,
@@ -157,14 +151,11 @@ class Store:
         self._commit_manifest(attrs.evolve(old, checkpoint=checkpoint, previous=None, references=sound))
         self._sweep(old)
 
-    def replace(
-        self, draft: Manifest, shards: Sequence[tuple[int, Mapping[str, Tensor]]], starts: Sequence[Contents] = ()
-    ) -> None:
+    def replace(self, draft: Manifest, shards: Sequence[tuple[int, Mapping[str, Tensor]]] = ()) -> None:
         """One commit of a manifest that says something else, with the shards of these numbers in another form."""
         old = self.manifest
         for number, tensors in shards:
             draft.shards[number] = self._write(draft, "shards", "measured", tensors, draft.shards[number].about)
-        draft.starts = [*draft.starts, *(self._write(draft, "checkpoints", "start", *contents) for contents in starts)]
         self._commit_manifest(draft)
         write_whole(self.directory / "spec.toml", draft.spec.encode())
         self._sweep(old)
@@ -228,9 +219,12 @@ class Store:
         return read_blob(self.directory, blob, device)
 
     def log(self, **entry: Any) -> None:
-        """One line of the sidecar: times, hosts and all that may differ between two runs of one spec."""
+        """One line of the sidecar: times, hosts and all that may differ between two runs of one spec.
+
+        Where it can't be written, as on a full disk, the run goes on.
+        """
         path = self.directory / "log.jsonl"
-        with storage("writing", path), open(path, "a", encoding="utf-8", opener=no_link) as file:
+        with contextlib.suppress(OSError), open(path, "a", encoding="utf-8", opener=no_link) as file:
             file.write(json.dumps(entry) + "\n")
 
     def _write(self, draft: Manifest, folder: str, what: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> Blob:
@@ -250,7 +244,14 @@ class Store:
 def _left_behind(path: Path) -> bool:
     """What a run that died before its first commit may leave."""
     empty_folder = path.name in FOLDERS and path.is_dir() and not any(path.iterdir())
-    return path.name in ("lock", ".manifest.json.part") or empty_folder
+    return path.name in ("lock", ".manifest.json.part", *LEFT) or empty_folder
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    """Whether a file has this content; it may be that of a spec before the run grew, if that was just when it died."""
+    with storage("reading", path):
+        about = path.lstat() if path.exists() else None
+        return about is not None and about.st_size == len(content) and path.read_bytes() == content
 
 
 def _same_reference(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
@@ -258,11 +259,18 @@ def _same_reference(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _needed(draft: Manifest, sample: int) -> list[Blob]:
-    """References that one of the two checkpoints needs; a checkpoint of an older version does not say which."""
+    """References that one of the two checkpoints of a sample needs, or a later sample that rests.
+
+    A checkpoint of an older version does not say which it needs.
+    """
     checkpoints = [blob for blob in (draft.checkpoint, draft.previous) if blob is not None]
     unsaid = any("live" not in blob.about for blob in checkpoints)
     live = {t_w for blob in checkpoints for t_w in blob.about.get("live", ())}
-    return [blob for blob in draft.references if checkpoints and blob.sample == sample and (unsaid or blob.about["t_w"] in live)]
+    return [
+        blob
+        for blob in draft.references
+        if blob.sample >= draft.done and (blob.sample != sample or unsaid or blob.about["t_w"] in live)
+    ]
 
 
 def read_blob(directory: Path, blob: Blob, device: torch.device | str = "cpu") -> dict[str, Tensor]:
