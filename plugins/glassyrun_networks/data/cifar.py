@@ -23,11 +23,11 @@ class CifarOptions(ImageOptions):
     batches: ClassVar[Sequence[str]]
     """Files in `folder`."""
     sha256: ClassVar[Mapping[str, str]]
-    """Of the files in `folder`, as far as they are known; torchvision checks the md5 of all of them."""
+    """Of the files in `folder`, as far as they are known; of all of them the md5 is checked, which torchvision has."""
 
     @classmethod
     def reader(cls) -> Any:
-        """The torchvision class that reads the files."""
+        """The torchvision class that knows the files: their names, their md5, and where they are to be had."""
         import torchvision.datasets  # takes a second
 
         return getattr(torchvision.datasets, cls.torchvision_name)

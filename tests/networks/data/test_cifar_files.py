@@ -45,7 +45,7 @@ def write(folder: Path, kind: str, arrays: Mapping[str, np.ndarray]) -> None:
         rows = arrays[f"{part}_x"][some].transpose(0, 3, 1, 2).reshape(-1, 3072)
         labels = arrays[f"{part}_y"][some].tolist()
         named = {"labels": labels} if kind == "cifar10" else {"fine_labels": labels, "coarse_labels": [0] * len(labels)}
-        (folder / name).write_bytes(pickle.dumps({"data": rows, **named}))
+        (folder / name).write_bytes(pickle.dumps({"data": rows, **named}, protocol=2))
     dataset = SETS[kind][1]
     (folder / dataset.meta["filename"]).write_bytes(pickle.dumps({dataset.meta["key"]: [str(k) for k in range(100)]}))
 
@@ -98,11 +98,81 @@ def test_own_files_come_before_an_npz(kind, originals):
     assert data.provenance["data_sha256"] == hashlib.sha256(whole).hexdigest()
 
 
-def test_an_archive_is_unpacked(kind, originals, tmp_path):
+def test_an_archive_is_read_where_it_lies(kind, originals, tmp_path):
     root = tmp_path / "only_archive"
     root.mkdir()
+    digest = table(kind).load(at(originals)).provenance["data_sha256"]
     (originals / table(kind).archive).rename(root / table(kind).archive)
+    data = table(kind).load(at(root))
+    assert_same(data, arrays_of(kind))
+    assert data.provenance["data_sha256"] == digest
+    assert [file.name for file in root.iterdir()] == [table(kind).archive]
+
+
+def hostile(root: Path, kind: str, originals: Path) -> tarfile.TarFile:
+    """An archive to be filled, in a folder that holds nothing else."""
+    root.mkdir()
+    return tarfile.open(root / table(kind).archive, "w:gz")
+
+
+def vouched(monkeypatch: pytest.MonkeyPatch, root: Path, kind: str) -> None:
+    """Says that the archive is the original."""
+    content = (root / table(kind).archive).read_bytes()
+    monkeypatch.setattr(SETS[kind][0], "archive_sha256", hashlib.sha256(content).hexdigest())
+
+
+def test_an_archive_writes_nothing_wherever_its_members_point(kind, originals, tmp_path, monkeypatch):
+    """Even one that a digest vouches for: `..`, absolute names, links and devices are left alone."""
+    root = tmp_path / "deep" / "root"
+    root.parent.mkdir()
+    with hostile(root, kind, originals) as packed:
+        for name in ("../escaped", "/tmp/glassyrun-escaped", f"{table(kind).folder}/../../escaped"):
+            packed.addfile(tarfile.TarInfo(name))
+        for form, name in ((tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "hard"), (tarfile.CHRTYPE, "device")):
+            member = tarfile.TarInfo(f"{table(kind).folder}/{name}")
+            member.type, member.linkname = form, "/etc/passwd"
+            packed.addfile(member)
+        packed.add(originals / table(kind).folder, table(kind).folder)
+    vouched(monkeypatch, root, kind)
     assert_same(table(kind).load(at(root)), arrays_of(kind))
+    assert [file.name for file in root.iterdir()] == [table(kind).archive]
+    assert [file.name for file in root.parent.iterdir()] == ["root"]
+    assert not Path("/tmp/glassyrun-escaped").exists()
+
+
+def test_a_link_in_place_of_a_file_is_not_followed(kind, originals, tmp_path, monkeypatch):
+    root = tmp_path / "root"
+    name = SETS[kind][1].train_list[0][0]
+    with hostile(root, kind, originals) as packed:
+        member = tarfile.TarInfo(f"{table(kind).folder}/{name}")
+        member.type, member.linkname = tarfile.SYMTYPE, str(originals / table(kind).folder / name)
+        packed.addfile(member)
+    vouched(monkeypatch, root, kind)
+    with pytest.raises(DataError, match=f"has no file {name}") as error:
+        table(kind).load(at(root))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (pickle.dumps(Trap()), "it names"),
+        (b"cos\nsystem\n(S'touch /tmp/glassyrun-escaped'\ntR.", "it names os.system, expected arrays and labels alone"),
+        (b"cbuiltins\neval\n(S'1'\ntR.", "it names builtins.eval"),
+        (b"cnumpy\nload\n(S'/etc/passwd'\ntR.", "it names numpy.load"),
+        (pickle.dumps({"data": 3, "labels": [[1], [2, 3]]}), "can't be read"),
+        (pickle.dumps([1]), "can't be read"),
+        (b"", "can't be read"),
+    ],
+)
+def test_a_pickle_runs_no_code_even_where_digests_vouch_for_it(kind, originals, monkeypatch, content, words):
+    folder, archive = originals / table(kind).folder, originals / table(kind).archive
+    (folder / SETS[kind][1].test_list[0][0]).write_bytes(content)
+    pin(monkeypatch, kind, folder, archive)
+    with pytest.raises(DataError, match=words) as error:
+        table(kind).load(at(originals))
+    one_sentence(error)
+    assert not Path("/tmp/glassyrun-escaped").exists()
 
 
 def test_images_lie_in_memory_as_a_network_on_the_cpu_keeps_them(originals, kind):
@@ -121,8 +191,9 @@ def test_unchecked_pickles_are_never_opened(kind, originals):
 def test_an_md5_alone_does_not_vouch_for_cifar10(tmp_path, monkeypatch):
     """Files with another SHA-256 than ours, whatever torchvision says of their md5."""
     write(tmp_path / Cifar10Options.folder, "cifar10", arrays_of("cifar10"))
-    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda *_: True)
-    monkeypatch.setattr("torchvision.datasets.cifar.check_integrity", lambda *_: True)
+    md5 = {file.name: hashlib.md5(file.read_bytes()).hexdigest() for file in (tmp_path / Cifar10Options.folder).iterdir()}
+    for files in ("train_list", "test_list"):
+        monkeypatch.setattr(CIFAR10, files, [[name, md5[name]] for name, _ in getattr(CIFAR10, files)])
     with pytest.raises(DataError, match="SHA-256"):
         Cifar10Options().load(at(tmp_path))
 
