@@ -1,0 +1,202 @@
+"""The part of a realisation of the disorder that has been looked at, and how it grows with each look.
+
+Configurations are unit vectors x = σ/√N. With V = −H/N and f(q) = ½ Σ a_p² q^p,
+
+    V(x) = Σ_p (a_p/√(2N)) ⟨G^(p), x^⊗p⟩,   ⟨V(x) V(x′)⟩ = f(x·x′)/N,   F = ∇V(x): dx/dt = F − (F·x) x,
+
+where F is the force on σ in units of √N. Everything that is known of the tensors G is of two kinds:
+
+- inside: their entries between n revealed directions, an orthonormal frame whose span holds all configurations looked at;
+- outside: along a direction that is not revealed, the force at configuration y_k is Gaussian with the covariance
+  f′(y_k·y_l)/N between looks, the same for each direction and independent between them. So F_out(y_k) = Σ_{l ≤ k} L_kl ξ_l
+  with L Lᵀ = f′(y_k·y_l) and isotropic vectors ξ_l, of which each look brings a new one.
+
+A configuration outside the span brings a new direction e. The entries of G with two or more indices along e are new; those
+with one are normal under the condition that the force along e, at every y_k, is the one that was seen. By the rule of
+conditional Gaussians they are an unconditional draw plus a mean: with A_k the force along e at y_k of that draw,
+η_l = ξ_l·e and w = (L Lᵀ)⁻¹ (L η − A), the draw's potential has Σ_k w_k (y·e) f′(y_k·y) added to it. The means of all
+directions together,
+
+    V_mean(y) = Σ_k g_k f′(y_k·y),  g_k = Σ_a w_ak y_a,
+
+cost n·K operations a look; for N → ∞ the draws vanish and they are everything.
+
+The idea for matrices is the "Householder dice" of Lu, Lu and Wang (2021).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import attrs
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from glassyrun import Stream
+from glassyrun_pspin.lazy.axes import Axes
+from glassyrun_pspin.lazy.growing import Growing
+from glassyrun_pspin.lazy.tensor import RandomTensor
+
+GROWING = ("frame", "pivots", "factor", "innovations", "weights")
+
+
+@attrs.frozen
+class Covariance:
+    """f(q) = ½ Σ a_p² q^p and its derivatives."""
+
+    mixture: Mapping[int, float]
+
+    def of(self, q: Tensor, derivative: int) -> Tensor:
+        """f, f′ or f″ of every entry of `q`."""
+        total = torch.zeros_like(q)
+        for p, a in self.mixture.items():
+            if p >= derivative:
+                total += 0.5 * a * a * math.perm(p, derivative) * q ** (p - derivative)
+        return total
+
+
+@attrs.define(eq=False, slots=False)
+class Disorder:
+    """One realisation, revealed by looks; see the module's docstring. All replicas and twins of a sample look at the same one."""
+
+    mixture: Mapping[int, float]
+    n: float
+    """N; infinite for the limit, in which nothing is random."""
+    axes: Axes
+    stream: Stream
+    planted: float = 0.0
+    """β_i = 1/T_i of a start in equilibrium, which is the first configuration that is looked at: V has β_i f(y·y_0) added to it."""
+    pivot_tolerance: float = 1e-7
+    """Conditional variance of a force, relative to f′(1), below which it counts as known: nothing new is drawn for it."""
+    direction_tolerance: float = 1e-9
+    """Length of the part of a configuration outside the span below which it is left out."""
+    frame: Growing = attrs.field(factory=Growing)
+    """Revealed directions, [direction, axis]."""
+    pivots: Growing = attrs.field(factory=Growing)
+    """Configurations whose look brought something new, [pivot, direction]."""
+    factor: Growing = attrs.field(factory=Growing)
+    """L, [pivot, pivot]."""
+    innovations: Growing = attrs.field(factory=Growing)
+    """ξ, [pivot, axis]."""
+    weights: Growing = attrs.field(factory=Growing)
+    """w, [direction, pivot]."""
+
+    def __attrs_post_init__(self) -> None:
+        self.covariance = Covariance(self.mixture)
+        finite = not math.isinf(self.n)
+        self.tensors = {p: RandomTensor(p, self.stream.child(f"p{p}")) for p in self.mixture} if finite else {}
+        self._limit = self.pivot_tolerance * float(self.covariance.of(torch.ones(1, dtype=torch.float64), 1))
+
+    def look(
+        self, x: Float[Tensor, "configuration axis"]
+    ) -> tuple[Float[Tensor, " configuration"], Float[Tensor, "configuration axis"]]:
+        """Energy per spin and force F = ∇V at several configurations, in this order; there may be more axes afterwards.
+
+        What has been revealed afterwards depends on what is looked at, and in which order.
+        """
+        x = padded(x, self.axes.count)
+        for configuration in x:
+            self._absorb(configuration)
+        y = x @ self._frame().T
+        potential, inside = self._inside(y)
+        outside = [self._outside(row) for row in y]
+        force = torch.stack([padded(row, self.axes.count) for row in outside])
+        frame = self._frame()
+        # twice, because what is left after one projection is as large as rounding errors of what was taken away
+        for _ in range(2):
+            force -= (force @ frame.T) @ frame
+        return -potential, force + inside @ frame
+
+    def memory(self) -> dict[str, Tensor]:
+        """All that has been revealed, but for the tensors' entries, which are drawn again; views, for a checkpoint."""
+        grown = {name: getattr(self, name).filled for name in GROWING}
+        return {**grown, "axes": torch.tensor(self.axes.count)}
+
+    def catch_up(self, memory: Mapping[str, Tensor]) -> None:
+        """Takes up what a run before this one had revealed; what this one has itself is left alone."""
+        if int(memory["axes"]) <= self.axes.count and memory["frame"].shape[0] <= self.frame.rows:
+            return
+        self.axes.count = int(memory["axes"])
+        for name in GROWING:
+            setattr(self, name, Growing.of(memory[name]))
+        for tensor in self.tensors.values():
+            tensor.catch_up(self.frame.rows)
+
+    def _frame(self) -> Float[Tensor, "direction axis"]:
+        self.frame.extend(self.frame.rows, self.axes.count)
+        return self.frame.filled
+
+    def _absorb(self, x: Float[Tensor, " axis"]) -> None:
+        """Reveals the direction of the part of x outside the span, if there is one."""
+        frame = self._frame()
+        if frame.shape[0] >= self.n:
+            return
+        outside = x - (frame @ x) @ frame
+        outside = outside - (frame @ outside) @ frame
+        length = float(torch.linalg.vector_norm(outside))
+        if length > self.direction_tolerance:
+            self._reveal(outside / length)
+
+    def _reveal(self, direction: Float[Tensor, " axis"]) -> None:
+        self.pivots.extend(self.pivots.rows, self.frame.rows)
+        known = self.pivots.filled
+        drawn = torch.zeros(len(known), dtype=torch.float64)
+        for p, tensor in self.tensors.items():
+            drawn += self.mixture[p] / math.sqrt(2 * self.n) * tensor.reveal(known)
+        if len(known):
+            self.innovations.extend(len(known), self.axes.count)
+            factor = self.factor.filled
+            seen = self.innovations.filled @ direction
+            gap = seen - _solved(factor, drawn)
+            self.weights.append(_solved(factor.mT, gap, upper=True))
+        else:
+            self.weights.extend(self.weights.rows + 1, 0)
+        self.frame.append(direction)
+
+    def _inside(
+        self, y: Float[Tensor, "configuration direction"]
+    ) -> tuple[Float[Tensor, " configuration"], Float[Tensor, "configuration direction"]]:
+        """V and its gradient along the revealed directions."""
+        value, slope = torch.zeros(len(y), dtype=torch.float64), torch.zeros_like(y)
+        for p, tensor in self.tensors.items():
+            scale = self.mixture[p] / math.sqrt(2 * self.n)
+            own, along = tensor.look(y)
+            value, slope = value + scale * own, slope + scale * along
+        if self.pivots.rows:
+            self.pivots.extend(self.pivots.rows, y.shape[1])
+            self.weights.extend(y.shape[1], self.pivots.rows)
+            pivots, weights = self.pivots.filled, self.weights.filled
+            overlap, strength = y @ pivots.T, y @ weights
+            first = self.covariance.of(overlap, 1)
+            value = value + (strength * first).sum(1)
+            slope = slope + first @ weights.T + (strength * self.covariance.of(overlap, 2)) @ pivots
+        if self.planted:
+            value = value + self.planted * self.covariance.of(y[:, 0], 0)
+            slope[:, 0] += self.planted * self.covariance.of(y[:, 0], 1)
+        return value, slope
+
+    def _outside(self, y: Float[Tensor, " direction"]) -> Float[Tensor, " axis"]:
+        """The force along directions that are not revealed; its part in the span means nothing."""
+        pivots, count = self.pivots.filled, self.pivots.rows
+        own = self.covariance.of((y @ y).reshape(1), 1)
+        row = _solved(self.factor.filled, self.covariance.of(pivots @ y, 1)) if count else own[:0]
+        variance = float(own - row @ row)
+        if variance > self._limit and self.frame.rows < self.n:
+            innovation = self.axes.isotropic(self.stream.child("innovations"), count)
+            row = torch.cat([row, own.new_tensor([math.sqrt(variance)])])
+            self.pivots.append(y)
+            self.factor.append(row)
+            self.innovations.append(innovation)
+        self.innovations.extend(self.innovations.rows, self.axes.count)
+        return row @ self.innovations.filled
+
+
+def padded(vectors: Float[Tensor, "*rows axis"], count: int) -> Float[Tensor, "*rows count"]:
+    """Vectors with zeros along the axes that have come since."""
+    return torch.nn.functional.pad(vectors, (0, count - vectors.shape[-1])) if vectors.shape[-1] < count else vectors
+
+
+def _solved(triangle: Float[Tensor, "k k"], right: Float[Tensor, " k"], upper: bool = False) -> Float[Tensor, " k"]:
+    return torch.linalg.solve_triangular(triangle, right.unsqueeze(1), upper=upper).squeeze(1)
