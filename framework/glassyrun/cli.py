@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -146,6 +147,17 @@ def collect(directory: RunDirectory, /) -> None:
     from glassyrun import api
 
     print(api.collect(directory))
+
+
+@app.command
+def watch(
+    directory: RunDirectory, /, *, once: Annotated[bool, Parameter(negative="", help="Tell it once, then end.")] = False
+) -> None:
+    """Follow a run: where it is, how fast, and whether its process lives. Ends with the run, or by Ctrl-C."""
+    from glassyrun.follow_run import follow
+
+    with contextlib.suppress(KeyboardInterrupt):
+        follow(directory, once)
 
 
 @app.command

@@ -115,7 +115,7 @@ USAGE = [
     (["lin.toml"], "lin.toml: there is no such spec file; did you mean 'line.toml'?"),
     (
         ["specs/other.toml"],
-        "specs/other.toml: there is no such spec file; the commands are plan, plot, collect, plugins, show, schema",
+        "specs/other.toml: there is no such spec file; the commands are plan, plot, collect, watch, plugins, show, schema",
     ),
     (["pln"], "pln: neither a command nor a spec file; did you mean 'glassyrun plan'?"),
     (["pln", "line.toml"], "pln: neither a command nor a spec file; did you mean 'glassyrun plan'?"),

@@ -17,7 +17,21 @@ print("heavy:", sorted(heavy), code)
 def test_help_does_not_import_what_takes_long() -> None:
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.endswith("heavy: [] 0\n")
-    for word in ("plan", "plot", "plugins", "show", "schema", "collect", "--set", "--fresh", "--plugin", "--data", "--quiet"):
+    for word in (
+        "plan",
+        "plot",
+        "plugins",
+        "show",
+        "schema",
+        "collect",
+        "watch",
+        "--set",
+        "--fresh",
+        "--plugin",
+        "--data",
+        "--quiet",
+        "--max-wall",
+    ):
         assert word in done.stdout
 
 
