@@ -85,6 +85,8 @@ class _Tap:
             where = self.place(file) if set(mode) & set("wax+") else None
             if where is None:
                 return real(file, mode, *args, **options)
+            if isinstance(file, int) or options.get("opener"):  # it is open, or os.open is called, which is seen
+                return _Watched(real(file, mode, *args, **options), where, self)
             opened = self.around(Call("open", where, site=_site()), lambda: real(file, mode, *args, **options))
             return _Watched(opened, where, self)
 
@@ -143,31 +145,49 @@ class _Tap:
 
 
 class _Watched:
-    """A file whose writes are seen, each handed to the system at once so that order and faults are those that are seen."""
+    """A file whose writes are seen, each handed to the system at once so that order and faults are those that are seen.
+
+    Text comes in crumbs; those are one write when the file is flushed or closed.
+    """
 
     def __init__(self, file: Any, path: Path, tap: _Tap) -> None:
-        self.__dict__.update(_file=file, _path=path, _tap=tap)
+        self.__dict__.update(_file=file, _path=path, _tap=tap, _text=[])
 
     def write(self, content: Any) -> int:
-        seen = content.encode() if isinstance(content, str) else bytes(content)
-        call = Call("write", self._path, None, self._file.fileno(), seen, _site())
+        self._text.append(content)
+        if not isinstance(content, str):
+            self.flush()
+        return len(content)
 
-        def real() -> int:
-            written = self._file.write(content)
-            self._file.flush()
-            return written
+    def flush(self) -> None:
+        if self._text:
+            whole = self._text[0][:0].join(self._text)
+            self._text.clear()
+            seen = whole.encode() if isinstance(whole, str) else bytes(whole)
 
-        return self._tap.around(call, real)
+            def real() -> None:
+                self._file.write(whole)
+                self._file.flush()
+
+            self._tap.around(Call("write", self._path, None, self._file.fileno(), seen, _site()), real)
+
+    def close(self) -> None:
+        try:
+            self.flush()
+        finally:
+            self._file.close()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
     def __enter__(self) -> _Watched:
-        self._file.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self._file.__exit__(*error)
+        self.close()
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._file)

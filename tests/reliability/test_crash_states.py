@@ -13,7 +13,7 @@ import pytest
 from glassyrun import files, result
 from glassyrun.spec.model import Spec
 from tests.reliability.disk import Crash, Disk, Inode, Op, Record, crashes, line, materialised, purpose, syncs, without
-from tests.reliability.workload import SMALL, attempt, differs, killed, load
+from tests.reliability.workload import SMALL, attempt, calls, differs, killed, load
 
 RUN = "runs/run"
 OPENED, CONTINUED = 150, 25
@@ -30,7 +30,7 @@ def ops(request: pytest.FixtureRequest, spec: Spec, tmp_path_factory: pytest.Tem
     """What a run does to the disk, from nothing or from where it was killed, down to its result."""
     root = tmp_path_factory.mktemp("recorded")
     if request.param == "resumed":
-        assert killed(spec, root / RUN, 100)
+        assert killed(spec, root / RUN, calls(spec, tmp_path_factory.mktemp("counted") / "run") // 2)
     with Record.of(root) as record:
         assert attempt(spec, root / RUN) == (0, "")
     return record.ops

@@ -110,14 +110,22 @@ class Killed(BaseException):
     """Stands for SIGKILL within a process."""
 
 
+def calls(spec: Spec, directory: Path) -> int:
+    """How many calls of a run change files."""
+    seen: list[Call] = []
+    with tapped(directory, seen.append):
+        assert attempt(spec, directory) == (0, "")
+    return len(seen)
+
+
 def killed(spec: Spec, directory: Path, call: int) -> bool:
     """Runs until the n-th call that changes a file, which is not made, nor any after it; False if the run ended before."""
-    calls = 0
+    made = 0
 
     def look(_: Call) -> None:
-        nonlocal calls
-        calls += 1
-        if calls >= call:
+        nonlocal made
+        made += 1
+        if made >= call:
             raise Killed
 
     with tapped(directory, look):
