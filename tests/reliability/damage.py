@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
+import io
 import json
 import os
 import random
@@ -110,7 +112,8 @@ class Trial:
     def _gone_on(self, run: Path) -> Iterator[str]:
         """The run goes on to the same bytes, or says in a sentence why not; then what it has written is no lie."""
         try:
-            code, said = attempt(self.bases.spec, run)
+            with contextlib.redirect_stderr(io.StringIO()):
+                code, said = attempt(self.bases.spec, run)
         except Exception:  # noqa: BLE001 -- a traceback is what is looked for
             yield f"run: {traceback.format_exc()[-700:]}"
             return

@@ -53,6 +53,7 @@ class ForkServer:
         A request has `tables` (a spec), `directory`, `data`, and, if it is to be killed, `seconds` after its begin or `call`
         and `torn`: at which call that changes files, and whether half of what it writes is there.
         `limit` is the most bytes that a file may have. With `linger` an owner of the directory waits for the others' ends.
+        With `broken` it renames by copying, for tests of the tests.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -178,12 +179,23 @@ def _work(request: Mapping[str, Any], others: Sequence[int]) -> int:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"], resource.RLIM_INFINITY))
     before = Kill(request["call"], request.get("torn", False)) if "call" in request else Count()
     before = Linger(others) if request.get("linger") else before
+    if request.get("broken"):
+        os.replace = _in_place
     with tapped(directory, before):
         code, said = workload.attempt(workload.load(request["tables"]), directory, data)
     print(said, file=sys.stderr, end="")
     if request.get("count"):
         print(before.calls, file=sys.stderr, end="")
     return code
+
+
+def _in_place(source: Any, target: Any) -> None:
+    """A rename as a careless program would have it: a kill in the middle leaves half a file."""
+    content = Path(source).read_bytes()
+    with open(target, "wb") as file:
+        file.write(content[: len(content) // 2])
+        file.write(content[len(content) // 2 :])
+    os.unlink(source)
 
 
 @attrs.define

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ class Kills:
     name: str
     place: Path
     generator: random.Random
+    more: dict[str, Any] = attrs.field(factory=dict)
+    """What is asked of workers that are killed."""
     killed: int = 0
     finished: int = 0
     violations: list[str] = attrs.field(factory=list)
@@ -35,8 +38,8 @@ class Kills:
         data = str(workload.data(self.place / "data"))
         return {"tables": workload.SPECS[self.name], "directory": str(directory), "data": data, **more}
 
-    def go(self, kills: int) -> None:
-        """Kills that often, going on in the same directory until that run is finished, then in the next."""
+    def go(self, kills: int, tell: Callable[[], None] = lambda: None) -> None:
+        """Kills that often, going on in the same directory until that run is finished, then in the next; `tell` hears of each."""
         whole = self.place / "whole"
         (ending,) = self.server.run(self.request(whole, count=True))
         assert ending.code == 0, ending.said
@@ -44,10 +47,11 @@ class Kills:
         self.truth, self.content = result.assemble(whole), (whole / "result.nc").read_bytes()
         directory = self.place / "killed"
         while self.killed < kills:
-            (ending,) = self.server.run(self.request(directory, **moment(self.generator, seconds, calls)))
+            (ending,) = self.server.run(self.request(directory, **moment(self.generator, seconds, calls), **self.more))
             if ending.code == KILLED:
                 self.killed += 1
                 self.look(directory, f"{self.name}, kill {self.killed}")
+                tell()
             else:
                 self.ended(directory, ending.code, ending.said)
         (ending,) = self.server.run(self.request(directory))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from pathlib import Path
 
@@ -21,3 +22,25 @@ def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(name: str, server:
     kills.go(KILLS)
     assert kills.killed == KILLS
     assert not kills.violations, kills.violations
+
+
+def test_a_program_that_writes_in_place_is_seen(server: ForkServer, tmp_path: Path) -> None:
+    """Killed in the middle of a commit it leaves half a file."""
+    kills = Kills(server, "stages", tmp_path, random.Random(1), {"broken": True})
+    with contextlib.suppress(AssertionError):
+        kills.go(12)
+    assert kills.violations
+
+
+def test_a_result_that_differs_in_a_bit_is_seen(server: ForkServer, tmp_path: Path) -> None:
+    kills = Kills(server, "stages", tmp_path, random.Random(2))
+    kills.go(0)
+    assert not kills.violations
+    kills.content = kills.content[:-1] + bytes([kills.content[-1] ^ 1])
+    directory = tmp_path / "again"
+    assert server.run(kills.request(directory))[0].code == 0
+    kills.truth = kills.truth.copy(deep=True)
+    kills.truth["energy"].values[0, 0, 3] += 1e-12
+    kills.look(directory, "here")
+    kills.ended(directory, 0, "")
+    assert kills.violations == ["here: energy differs at 1 points", "stages: result.nc is another one after 0 kills"]
