@@ -5,7 +5,7 @@ from .clock import Clock
 from .context import Context
 from .dataset import LabelledData
 from .dynamics import Draw, Dynamics
-from .errors import DataError, Diverged, GlassyrunError, Locked, PluginError, Refusal, Stopped, StorageError
+from .errors import DataError, Diverged, GlassyrunError, Locked, OutOfMemory, PluginError, Refusal, Stopped, StorageError
 from .experiment import Experiment
 from .hookspecs import hookimpl
 from .manifold import Flat, Manifold, Sphere
@@ -51,6 +51,7 @@ __all__ = [
     "Observable",
     "ObservableOptions",
     "Options",
+    "OutOfMemory",
     "Permutation",
     "PluginError",
     "Reference",

@@ -12,9 +12,14 @@ import torch
 from tests.engine_tools import load, tables
 
 import glassyrun
-from glassyrun import Observable, ObservableOptions, Variable, api, files, result
+from glassyrun import Observable, ObservableOptions, Variable, api, files, result, saved
+from glassyrun.heartbeat import write_sidecar
+from glassyrun.recorder import Recorder
+from glassyrun.schedule import Event
 from glassyrun.spec.load import dump_spec
 from glassyrun.store import Store
+from glassyrun.trajectories import Trajectory
+from glassyrun_dynamics.sgd import SGD
 
 
 def test_too_large_a_step_on_the_sphere_is_found_by_a_rising_energy(tmp_path: Path) -> None:
@@ -99,7 +104,7 @@ def test_a_full_disk_loses_nothing_that_was_committed(call: int, tmp_path: Path,
 
 def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
     api.execute(load(tables("quadratic", "sgd")), tmp_path / "run", quiet=True)
-    shard = next((tmp_path / "run" / "shards").iterdir())
+    shard = next((tmp_path / "run" / "shards").glob("*-measured.*"))
     content = bytearray(shard.read_bytes())
     content[-3] ^= 1
     shard.write_bytes(content)
@@ -137,6 +142,100 @@ def test_a_batch_larger_than_the_system() -> None:
 def test_a_gpu_that_is_not_there() -> None:
     with pytest.raises(glassyrun.Refusal, match=r'run.device: found "cuda:99"'):
         glassyrun.run(tables("quadratic", "sgd", run={"device": "cuda:99"}), quiet=True)
+
+
+@pytest.mark.parametrize("name", ["log.jsonl", "status.json", ".status.json.part"])
+@pytest.mark.parametrize("kind", ["directory", "link", "pipe"])
+def test_what_stands_beside_a_run_does_not_stop_it(name: str, kind: str, tmp_path: Path) -> None:
+    """A disk that is full for the log or the heartbeat, a link that leads out: what is measured is committed all the same."""
+    spec = load(tables("quadratic", "sgd", steps=4))
+    whole = api.execute(spec, tmp_path / "whole", quiet=True).result.read_bytes()
+    Store.open(tmp_path / "run", dump_spec(spec)).close()
+    outside, place = tmp_path / "outside", tmp_path / "run" / name
+    place.unlink(missing_ok=True)
+    outside.write_text("mine")
+    {"directory": place.mkdir, "link": lambda: place.symlink_to(outside), "pipe": lambda: os.mkfifo(place)}[kind]()
+    assert api.execute(spec, tmp_path / "run", quiet=True).result.read_bytes() == whole
+    assert outside.read_text() == "mine"
+
+
+@pytest.mark.parametrize("how", ["gone", "taken over"])
+def test_a_directory_that_vanishes_under_a_run(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence, nothing is made anew in its place, and where it comes back the run goes on."""
+    spec = load(tables("quadratic", "sgd", steps=6, run={"checkpoint_seconds": 1e-9}))
+    whole = api.execute(spec, tmp_path / "whole", quiet=True).result.read_bytes()
+    run, away, real = tmp_path / "run", tmp_path / "away", Trajectory.measure
+
+    def measure(trajectory: Trajectory, event: Event) -> None:
+        if event.step == 3:
+            run.rename(away)
+            if how == "taken over":
+                Store.open(run, dump_spec(spec)).close()
+                write_sidecar(run / "owner.json", {"pid": 1, "since": 0, "host": "far", "token": "other"})
+        real(trajectory, event)
+
+    monkeypatch.setattr(Trajectory, "measure", measure)
+    kind, said = (glassyrun.Locked, "taken this run over") if how == "taken over" else (glassyrun.StorageError, "is gone")
+    with pytest.raises(kind, match=said):
+        api.execute(spec, run, quiet=True)
+    monkeypatch.undo()
+    if how == "gone":
+        assert not run.exists()
+        away.rename(run)
+        assert api.execute(spec, run, quiet=True).result.read_bytes() == whole
+    else:
+        assert not list((run / "shards").iterdir())
+
+
+NO_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity of 79.11 GiB"),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:119] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."
+    ),
+]
+
+
+@pytest.mark.parametrize("error", NO_MEMORY)
+@pytest.mark.parametrize("where", ["step", "reading", "checkpoint"])
+def test_memory_that_runs_out_on_the_way(
+    error: Exception, where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence, exit code 5; what was measured is kept, and on a machine with more memory the run goes on to the same bits."""
+    spec = load(tables("quadratic", "sgd", steps=8, run={"checkpoint_seconds": 1e-9 if where == "checkpoint" else 60.0}))
+    whole = api.execute(spec, tmp_path / "whole", quiet=True).result.read_bytes()
+    place, name = {"step": (SGD, "advance"), "reading": (Recorder, "record"), "checkpoint": (saved, "checkpoint")}[where]
+    real, calls = getattr(place, name), []
+
+    def hungry(*arguments: object) -> object:
+        calls.append(1)
+        if len(calls) == {"step": 5, "reading": 150, "checkpoint": 5}[where]:
+            raise error
+        return real(*arguments)
+
+    monkeypatch.setattr(place, name, hungry)
+    with pytest.raises(glassyrun.OutOfMemory, match="out of memory; take fewer replicas or waiting times") as caught:
+        api.execute(spec, tmp_path / "run", quiet=True)
+    assert caught.value.exit_code == 5
+    assert "\n" not in str(caught.value)
+    monkeypatch.undo()
+    ds = result.assemble(tmp_path / "run")
+    assert ds.energy.isel(time=slice(0, 3)).notnull().all()
+    assert ds.attrs["complete"] == 0
+    assert api.execute(spec, tmp_path / "run", quiet=True).result.read_bytes() == whole
+    assert capfd.readouterr().err == ""
+
+
+def test_memory_that_runs_out_again_while_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = load(tables("quadratic", "sgd", steps=8))
+
+    def hungry(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(SGD, "advance", hungry)
+    monkeypatch.setattr(Recorder, "drain", hungry)
+    with pytest.raises(glassyrun.OutOfMemory):
+        api.execute(spec, tmp_path / "run", quiet=True)
 
 
 class _Rude(Observable):
