@@ -44,6 +44,7 @@ class Trajectories(Solver):
         setting = experiment.setting
         for sample in range(experiment.store.manifest.done, setting.spec.ensemble.samples):
             stop_before(f"sample {sample + 1} of {setting.spec.ensemble.samples}", experiment.stop_requested, experiment.limit)
+            experiment.store.possession.heart.tell(phase="building", sample=sample, samples=setting.spec.ensemble.samples)
             with experiment.limit.build():
                 trajectory = Trajectory.begin(experiment, sample)
             trajectory.run()
@@ -118,6 +119,7 @@ class Trajectory:
         samples = self.experiment.setting.spec.ensemble.samples
         title = f"sample {self.sample + 1} of {samples}" if samples > 1 else "run"
         self.experiment.reporter.begin(title, self.horizon, self.state.step)
+        self.experiment.store.possession.heart.run_begins(self.sample, samples, self.state.step, self.horizon)
         try:
             with threads_of(self.now.system, self.state.replicas):
                 self.experiment.limit.begin()
@@ -284,8 +286,7 @@ class Trajectory:
             f"observables.{label}: raised {raised} at step {step} of sample {self.sample}; the sample goes on without it "
             '(run.on_error = "continue"), its later values are NaN'
         )
-        with contextlib.suppress(StorageError):  # the sidecar must not stop a run
-            experiment.store.log(event="dropped", when=time.time(), traceback="".join(traceback.format_exception(error)))
+        experiment.store.log(event="dropped", when=time.time(), traceback="".join(traceback.format_exception(error)))
 
     def leave_out(self, labels: set[str]) -> None:
         """No step and no reading asks these observables again."""
@@ -306,6 +307,7 @@ class Trajectory:
         """Between chunks: show progress, commit now and then, hear a request to stop."""
         energy = float(self.watch.shown.mean()) / self.now.system.energy_scale
         self.experiment.reporter.update(self.state.step, energy)
+        self.experiment.store.possession.heart.step(self.state.step, energy, time.monotonic() - self.committed)
         asked, limit = self.experiment.stop_requested, self.experiment.limit
         if limit.look():
             asked.setdefault("reason", limit.told)
@@ -332,6 +334,7 @@ class Trajectory:
 
     def commit(self, *, finished: bool = False, failure: str | None = None) -> None:
         """Makes durable what was measured, what is remembered and where the trajectory is."""
+        self.experiment.store.possession.check()
         began, extendable = time.monotonic(), self.experiment.extendable
         measured = self.recorder.drain()
         self.experiment.store.commit(
