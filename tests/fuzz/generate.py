@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import re
 import struct
 import zipfile
 import zlib
@@ -31,11 +32,12 @@ def mutated_spec(seed: int) -> bytes:
     """The bytes of a spec file: one of the real ones, harmed in one to four places."""
     chance = random.Random(f"spec {seed}")
     text = chance.choice(bases())
-    for _ in range(chance.choice((1, 1, 2, 2, 3, 4))):
-        harm = chance.choice(HARMS)
+    gentle = chance.random() < 0.5
+    for _ in range(chance.choice((0, 1, 1, 2) if gentle else (1, 1, 2, 2, 3, 4))):
+        harm = _other_number if gentle else chance.choice(HARMS)
         text = harm(text, chance)
     content = text.encode("utf-8", "surrogatepass")
-    for _ in range(chance.choice((0, 0, 0, 1, 1, 3))):
+    for _ in range(0 if gentle else chance.choice((0, 0, 0, 1, 1, 3))):
         content = _bytes_harmed(content, chance)
     return content
 
@@ -154,6 +156,17 @@ def _other_value(text: str, chance: random.Random) -> str:
         number = chance.choice(places)
         lines[number] = f"{lines[number].partition('=')[0]}= {_value(chance)}"
     return "\n".join(lines)
+
+
+def _other_number(text: str, chance: random.Random) -> str:
+    """One number replaced by another of its kind, often a possible one."""
+    found = list(re.finditer(r"(?<![\w.\"'#-])\d+(\.\d+)?(?![\w.\"'])", text))
+    if not found:
+        return text
+    match = chance.choice(found)
+    whole = ("0", "1", "2", "3", "5", "8", "13", "30", "100", "1000", "20000", "1000000", "100000000", "4611686018427387904")
+    decimal = ("0.0", "1e-9", "0.01", "0.1", "0.3", "0.5", "0.99", "1.0", "1.5", "2.0", "10.0", "99.5", "1e5", "1e12", "1e200")
+    return text[: match.start()] + chance.choice(decimal if match.group(1) else whole) + text[match.end() :]
 
 
 def _swapped(text: str, chance: random.Random) -> str:

@@ -19,6 +19,8 @@ ANSWER_SECONDS = 5.0
 """Wait for the server's first answer, name look-up included (which has no time limit of its own)."""
 STALL_SECONDS = 15.0
 """Wait for the next byte."""
+MOST_BYTES = 1_000_000_000
+"""Of one file; the largest has 170 MB. A server can't fill the disk."""
 BLOCK = 1 << 16
 NOTHING_LEFT = http.client.REQUESTED_RANGE_NOT_SATISFIABLE
 
@@ -91,19 +93,22 @@ def _receive(response: Any, part: Path, have: int, deadline: float | None) -> No
     """Writes the response to `part`, behind the `have` bytes that lie there if the server goes on from them."""
     goes_on = response.status == http.client.PARTIAL_CONTENT
     have = have if goes_on else 0
-    total = have + int(response.headers.get("Content-Length") or 0) or None
+    told = response.headers.get("Content-Length") or ""
+    total = have + (int(told) if told.isascii() and told.isdigit() and len(told) < 19 else 0) or None
+    if (total or 0) > MOST_BYTES:
+        raise NotFetched(f"the server offers {(total or 0) / 1e6:.0f} MB, expected at most {MOST_BYTES / 1e6:.0f}")
     with part.open("ab" if goes_on else "wb") as file, _progress() as progress:
         bar = progress.add_task(f"downloading {part.stem}", total=total, completed=have)
         if not progress.console.is_terminal:
             progress.console.print(f"downloading {response.url} ({(total or 0) / 1e6:.0f} MB) to {part.parent}")
-        have += _copy(response, file.write, deadline, lambda count: progress.advance(bar, count))
+        have += _copy(response, file.write, deadline, MOST_BYTES - have, lambda count: progress.advance(bar, count))
     if total is not None and have < total:
         raise NotFetched(
             f"the connection broke after {have / 1e6:.0f} of {total / 1e6:.0f} MB; the next attempt goes on from there"
         )
 
 
-def _copy(response: Any, write: Callable[[bytes], object], deadline: float | None, tell: Callable[[int], None]) -> int:
+def _copy(response: Any, write: Callable[[bytes], object], deadline: float | None, most: int, tell: Callable[[int], None]) -> int:
     count = 0
     while True:
         if deadline is not None and time.monotonic() > deadline:
@@ -114,6 +119,8 @@ def _copy(response: Any, write: Callable[[bytes], object], deadline: float | Non
             raise NotFetched(f"the connection broke ({_told(error)}), and the next attempt goes on from there") from error
         if not block:
             return count
+        if count + len(block) > most:
+            raise NotFetched(f"the server sent more than {MOST_BYTES / 1e6:.0f} MB, which is none of the sets")
         write(block)
         count += len(block)
         tell(len(block))

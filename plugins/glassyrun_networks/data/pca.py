@@ -13,6 +13,9 @@ from glassyrun_networks.data.room import lacking
 ROWS = 1024
 """Inputs looked at together. Products of numbers from −128 to 127 summed over 1024 inputs stay within 2²⁴: float32 has them exactly."""
 
+MOST_FEATURES = 5000
+"""Components of an input; a CIFAR image has 3072. The work grows with the third power: a minute at this size."""
+
 
 @attrs.frozen(eq=False)
 class Components:
@@ -44,6 +47,11 @@ def principal_components(data: LabelledData, count: int) -> Components:
         DataError: if the training set spans fewer directions, or has more inputs than can be compared with each other.
     """
     features = data.train_x[0].numel()
+    if features > MOST_FEATURES:
+        raise DataError(
+            f"system.data.pca = {count}: inputs have {features} components, expected at most {MOST_FEATURES}, because each is compared "
+            "with each other; leave pca out"
+        )
     lack = lacking(8 * 6 * features**2)
     if lack:
         raise DataError(

@@ -103,6 +103,29 @@ def test_an_interrupted_download_goes_on(server, tmp_path):
     assert handler.asked[:2] == [(f"/{FILE}", None), (f"/{FILE}", "bytes=1000-")]
 
 
+def test_a_server_can_t_fill_the_disk(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "MOST_BYTES", 1000)
+    with pytest.raises(DataError, match="the server offers") as error:
+        MnistOptions().load(at(tmp_path / "root"))
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("told", ["-5", "²", "9" * 5000, "", "x"])
+def test_a_server_may_lie_about_the_size(tmp_path, told):
+    class Answer:
+        status, headers, url = 200, {"Content-Length": told}, "http://x/y"
+        parts = [b"a" * 700, b"b" * 700]
+
+        def read1(self, _size):
+            return self.parts.pop(0) if self.parts else b""
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(download, "MOST_BYTES", 1000)
+        with pytest.raises(download.NotFetched, match="sent more than"):
+            download._receive(Answer(), tmp_path / "x.part", 0, None)
+    assert (tmp_path / "x.part").stat().st_size <= 1000
+
+
 def test_what_one_mirror_began_another_goes_on_with(server, tmp_path, monkeypatch):
     handler, address, folder = server
     (folder / "other").mkdir()
