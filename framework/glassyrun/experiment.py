@@ -19,6 +19,7 @@ from glassyrun.clock import Clock
 from glassyrun.context import Context
 from glassyrun.dynamics import Dynamics
 from glassyrun.errors import PluginError, Refusal, StorageError
+from glassyrun.extent import check_extent
 from glassyrun.guard import check_dynamics, check_observables, check_start, check_system, plugin_code
 from glassyrun.machine import available, deterministic, device_of, processor
 from glassyrun.machine import numerics as numerics
@@ -182,6 +183,8 @@ class Setting:
         for label, observable in checked.items():
             with plugin_code(f"observables.{label}"):
                 observable.suits(stages, self.schedule)
+        ensemble = self.spec.ensemble
+        check_extent(checked, self.schedule.points(), ensemble.samples, ensemble.replicas)
         return checked
 
     def watches(self, dynamics: Dynamics) -> bool:

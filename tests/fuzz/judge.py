@@ -47,7 +47,7 @@ def offline() -> Iterator[None]:
     def refuse(*_arguments: object, **_named: object) -> None:
         raise OSError("no network here")
 
-    small = mock.patch.object(psutil, "virtual_memory", return_value=SimpleNamespace(available=MEMORY))
+    small = mock.patch.object(psutil, "virtual_memory", return_value=SimpleNamespace(available=MEMORY, total=MEMORY))
     with mock.patch.object(download.urllib.request, "urlopen", refuse), small:
         yield
 
