@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import TypeVar
 
 import attrs
 import torch
 
 from glassyrun import dropped, saved
 from glassyrun.dynamics import Dynamics
-from glassyrun.errors import Diverged, GlassyrunError, OutOfMemory, Stopped, StorageError
+from glassyrun.errors import Diverged, GlassyrunError, Stopped
 from glassyrun.experiment import Experiment
-from glassyrun.guard import plugin_code, ran_out
+from glassyrun.guard import ran_out
 from glassyrun.machine import threads_of
-from glassyrun.observable import Observable, Reference, Snapshot
+from glassyrun.observable import Observable, Snapshot
+from glassyrun.readings import Readings
 from glassyrun.recorder import Recorder, described_variables
 from glassyrun.references import References
 from glassyrun.schedule import Event
@@ -28,7 +26,6 @@ from glassyrun.state import State
 from glassyrun.stopping import stop_before
 from glassyrun.watch import Watch
 
-Reading = TypeVar("Reading")
 PACE_SECONDS = 0.5
 """How long the host leaves the device alone: a signal is heard and the bar moves this often. No bit depends on it."""
 
@@ -60,11 +57,9 @@ class Trajectory:
     sample: int
     stages: tuple[Dynamics, ...]
     now: Snapshot
-    observables: dict[str, Observable]
+    readings: Readings
     watch: Watch
-    recorder: Recorder
     events: list[Event]
-    references: References
     stage: int = 0
     """Which of `stages` moves the State now."""
     next_event: int = 0
@@ -74,8 +69,6 @@ class Trajectory:
     commit_seconds: float = 0.0
     """What the last commit took."""
     pace: int = 1
-    dropped: set[str] = attrs.field(factory=set)
-    """Labels of observables that raised, and that the sample goes on without."""
 
     @classmethod
     def begin(cls, experiment: Experiment, sample: int) -> Trajectory:
@@ -91,11 +84,15 @@ class Trajectory:
             sample,
             stages,
             Snapshot(system, stages[0], state, setting.clock),
-            observables,
+            Readings(
+                experiment,
+                sample,
+                observables,
+                Recorder(observables, state.replicas, setting.schedule.points()),
+                References(observables, setting.schedule.last_use(), sample, lasting=experiment.extendable),
+            ),
             Watch.over(state.x, setting.watches(stages[0])),
-            Recorder(observables, state.replicas, setting.schedule.points()),
             setting.schedule.events(),
-            References(observables, setting.schedule.last_use(), sample, lasting=experiment.extendable),
         )
         for warning in setting.warnings(system) if sample == 0 else ():
             experiment.reporter.warn(warning)
@@ -103,8 +100,16 @@ class Trajectory:
             about = setting.attributes(system, stages), setting.axes(), described_variables(observables)
             store.describe(*about, experiment.starts())
         if saved.resume(trajectory):
-            trajectory.leave_out(dropped.dropped_before(store.manifest.attributes, sample, trajectory.state.step))
+            trajectory.readings.leave_out(dropped.dropped_before(store.manifest.attributes, sample, trajectory.state.step))
         return trajectory
+
+    @property
+    def observables(self) -> Mapping[str, Observable]:
+        return self.readings.observables
+
+    @property
+    def references(self) -> References:
+        return self.readings.references
 
     @property
     def state(self) -> State:
@@ -126,7 +131,7 @@ class Trajectory:
                 self.go()
         except (MemoryError, RuntimeError) as error:
             if ran_out(error):
-                self.keep()
+                self.readings.keep()
             raise
         finally:
             self.experiment.reporter.end()
@@ -134,12 +139,12 @@ class Trajectory:
     def go(self) -> None:
         """Event by event; every one is measured, and the end is committed."""
         if self.due is not None:
-            self.measure(self.due)
+            self.readings.measure(self.due, self.now)
             self.due = None
         while self.next_event < len(self.events):
             event = self.events[self.next_event]
             self.advance_to(event.step)
-            self.measure(event)
+            self.readings.measure(event, self.now)
             self.next_event += 1
             self.look_after()
         self.advance_to(self.horizon)
@@ -153,7 +158,7 @@ class Trajectory:
             chunk, began = min(step - self.state.step, boundary - self.state.step, self.pace), time.monotonic()
             self.advance(chunk)
             self.renew()
-            self.follow()
+            self.readings.follow(self.now)
             self.check()
             if self.state.step == boundary < self.horizon:
                 self.enter_next()
@@ -188,12 +193,8 @@ class Trajectory:
             with self.advancing():
                 self.now.dynamics.advance(self.now.system, self.state, chunk, self.watch)
         except GlassyrunError:
-            self.keep()
+            self.readings.keep()
             raise
-
-    def follow(self) -> None:
-        for _, label, then in list(self.references.living()):
-            self.guarded(label, lambda o, then=then: o.follow(self.now, then))
 
     def check(self) -> None:
         """Stops at the first bad step; everything measured before it is kept."""
@@ -230,79 +231,6 @@ class Trajectory:
             self.watch.look(sound + energy, self.state.step)
         self.check()
 
-    def measure(self, event: Event) -> None:
-        """Remembers first, then reads, so that the pair (t_w, 0) is there."""
-        if event.t_w is not None:
-            pairs = [label for label, observable in self.observables.items() if observable.grid == "pairs"]
-            remembered = {label: self.guarded(label, self.remembered) for label in pairs}
-            self.references.add(event.t_w, {label: then for label, then in remembered.items() if then is not None})
-        for label, observable in self.observables.items():
-            index = {"time": event.time, "t_w": event.t_w}.get(observable.grid)
-            if index is not None:
-                self.read(label, (index,), None)
-        for i, j in event.pairs:
-            kept = self.references.kept.get(i, {})  # a run that resumes has none where nothing is read over pairs
-            for label, then in list(kept.items()):
-                self.read(label, (i, j), then)
-            for then in kept.values():
-                self.now.forget(then)
-                self.now.forget(then.state.x)
-        self.references.release(event.step)
-
-    def remembered(self, observable: Observable) -> Reference:
-        state = observable.remember(self.now)
-        if not isinstance(state, State):
-            raise TypeError(f"remember gave back {type(state).__name__}, expected a State")
-        return Reference(self.state.step, state)
-
-    def read(self, label: str, index: tuple[int, ...], then: Reference | None) -> None:
-        def record(observable: Observable) -> None:
-            if then is None or observable.wants(self.now.clock, then.since, self.state.step):
-                self.recorder.record(label, index, observable.read(self.now, then))
-
-        self.guarded(label, record)
-
-    def guarded(self, label: str, call: Callable[[Observable], Reading]) -> Reading | None:
-        """Names the plugin that raised, and keeps what was measured; None from an observable that the sample goes on without."""
-        if label in self.dropped:
-            return None
-        try:
-            with plugin_code(f"observables.{label}"):
-                return call(self.observables[label])
-        except GlassyrunError as error:
-            # memory that ran out here is needed by the next step just as well
-            if self.experiment.setting.spec.run.on_error == "stop" or isinstance(error, OutOfMemory | StorageError):
-                self.keep()
-                raise
-            self.drop(label, error)
-            return None
-
-    def drop(self, label: str, error: GlassyrunError) -> None:
-        """Goes on without an observable, which the next commit makes known."""
-        experiment, step = self.experiment, self.state.step
-        raised = dropped.drop(experiment.store.manifest.attributes, label, self.sample, step, error)
-        self.leave_out({label})
-        experiment.reporter.warn(
-            f"observables.{label}: raised {raised} at step {step} of sample {self.sample}; the sample goes on without it "
-            '(run.on_error = "continue"), its later values are NaN'
-        )
-        experiment.store.log(event="dropped", when=time.time(), traceback="".join(traceback.format_exception(error)))
-
-    def leave_out(self, labels: set[str]) -> None:
-        """No step and no reading asks these observables again."""
-        self.dropped |= labels
-        for of in self.references.kept.values():
-            for label in labels & of.keys():
-                del of[label]
-
-    def keep(self) -> None:
-        """Makes durable what was measured, where something broke in the middle of a step: not the State, which may be half way.
-
-        Whatever goes wrong here must not hide why the run ends; the last commit is there to go on from.
-        """
-        with contextlib.suppress(StorageError, MemoryError, RuntimeError):
-            self.experiment.store.keep(self.recorder.drain(), {"sample": self.sample})
-
     def look_after(self) -> None:
         """Between chunks: show progress, commit now and then, hear a request to stop."""
         energy = float(self.watch.shown.mean()) / self.now.system.energy_scale
@@ -336,7 +264,7 @@ class Trajectory:
         """Makes durable what was measured, what is remembered and where the trajectory is."""
         self.experiment.store.possession.check()
         began, extendable = time.monotonic(), self.experiment.extendable
-        measured = self.recorder.drain()
+        measured = self.readings.recorder.drain()
         self.experiment.store.commit(
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
             references=self.references.unsaved() if extendable or not finished else [],

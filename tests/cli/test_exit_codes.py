@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from glassyrun.readings import Readings
 from glassyrun.recorder import Recorder
 from glassyrun.store import Store
 from glassyrun.trajectories import Trajectory
@@ -80,15 +81,15 @@ def test_5_no_memory(say: Say) -> None:
 @contextlib.contextmanager
 def signalled(*numbers: signal.Signals) -> Iterator[None]:
     """Signals that come while a sample is measured at its second event."""
-    real = Trajectory.measure
+    real = Readings.measure
 
-    def measure(trajectory: Trajectory, event: Any) -> None:
-        real(trajectory, event)
-        for number in numbers if trajectory.next_event == 1 else ():
+    def measure(readings: Readings, event: Any, now: Any) -> None:
+        real(readings, event, now)
+        for number in numbers if event.step == 1 else ():
             os.kill(os.getpid(), number)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Trajectory, "measure", measure)
+        patch.setattr(Readings, "measure", measure)
         yield
 
 
