@@ -209,7 +209,7 @@ def _hostile(path: Path, generator: random.Random, _: Path) -> str:
         return "nested deeply"
     if digested and generator.random() < 0.8:
         whole.pop("digest", None)
-        content = json.dumps(whole, indent=1, sort_keys=True).encode()
+        content = json.dumps(whole, sort_keys=True).encode()
         whole["digest"] = hashlib.blake2b(content, digest_size=16).hexdigest()
         told += " (forged)"
     path.write_text(json.dumps(whole, indent=1, sort_keys=True))
@@ -218,8 +218,7 @@ def _hostile(path: Path, generator: random.Random, _: Path) -> str:
 
 def _edited(whole: Any, generator: random.Random) -> str:
     """Changes a value at a random place of any depth: another value, another place's value, no value, a further key."""
-    places = list(_places(whole))
-    holder, key = generator.choice(places)
+    holder, key = _place(whole, generator)
     way = generator.randrange(4)
     if way == 0:
         del holder[key]
@@ -228,7 +227,7 @@ def _edited(whole: Any, generator: random.Random) -> str:
         holder[generator.choice(["x", "file", "about", "t_w", "living"])] = generator.choice(VALUES)
         return f"more beside {key}"
     if way == 2:
-        other, name = generator.choice(places)
+        other, name = _place(whole, generator)
         value = copy.deepcopy(other[name])
     else:
         value = generator.choice(VALUES)
@@ -236,11 +235,14 @@ def _edited(whole: Any, generator: random.Random) -> str:
     return f"{key} = {value!r}"[:120]
 
 
-def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-        yield value, key
-        if isinstance(part, dict | list):
-            yield from _places(part)
+def _place(value: Any, generator: random.Random) -> tuple[Any, Any]:
+    """A holder and a key in it, every depth as likely: most numbers lie in long lists of coordinates."""
+    while True:
+        key = generator.choice(sorted(value) if isinstance(value, dict) else range(len(value)))
+        part = value[key]
+        if not part or not isinstance(part, dict | list) or generator.random() < 0.25:
+            return value, key
+        value = part
 
 
 _WATCHED: dict[str, list[str]] = {}

@@ -292,14 +292,13 @@ class _Judge:
             if content is None or len(content) != size or _digest(content) != digest:
                 return f"{name} is {'gone' if content is None else 'torn'}", allowed[shown]
         for path, content in files.items():
-            ours = path.endswith((".safetensors", "/result.nc", "/spec.toml"))
+            ours = path.endswith((".safetensors", "/result.nc", "/result.json", "/spec.toml"))
             if ours and content not in self.whole.get(path, ()):
                 return f"{path} is torn", allowed[shown]
-        result, spec = f"{self.run}/result.nc", f"{self.run}/spec.toml"
-        if end and files.get(result) != self.last.get(result):
-            return "the result is gone", allowed[shown]
-        if end and spec in self.last and spec not in files:
-            return "spec.toml is gone", allowed[shown]
+        for name in ("result.nc", "result.json", "spec.toml") if end else ():
+            path = f"{self.run}/{name}"
+            if path in self.last and files.get(path) != self.last[path]:
+                return f"{name} is gone", allowed[shown]
         return None, allowed[shown]
 
 

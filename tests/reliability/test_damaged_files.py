@@ -41,4 +41,4 @@ def test_a_hand_that_reaches_outside_is_seen(tmp_path: Path) -> None:
         (tmp_path / "a").write_bytes(b"1")
         os.rename(tmp_path / "a", tmp_path / "b")
         (tmp_path / "b").unlink()
-    assert [text.split()[0] for text in touched] == ["open", "os.rename", "os.remove"]
+    assert [text.split()[0] for text in touched] == ["open", "os.rename", "os.rename", "os.remove"]
