@@ -12,6 +12,23 @@ from torch import Tensor, nn
 from glassyrun import Refusal
 
 
+def refuse_strange(module: nn.Module) -> None:
+    """Raises a Refusal where a weight has no size yet, or is of another type than float32; torch's own words for it help nobody."""
+    for name, parameter in module.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            layer = name.rpartition(".")[0] or "module"
+            raise Refusal(
+                f"layer {layer!r} of the module is lazy: {name.rpartition('.')[2]!r} has no size before the first call; give the layer "
+                "the number of its inputs (nn.Linear in place of nn.LazyLinear), which `shape` tells"
+            )
+        if parameter.dtype != torch.float32:
+            found = str(parameter.dtype).removeprefix("torch.")
+            raise Refusal(
+                f"parameter {name!r} of the module is {found}, expected float32: leave .double() and its like out; the type of a run is "
+                "run.dtype"
+            )
+
+
 @attrs.frozen
 class Layout:
     """The parameters of a module in torch's own order, one after another; and its layers as blocks.
@@ -35,6 +52,7 @@ class Layout:
         """
         if not isinstance(module, nn.Module):
             raise Refusal(f"module() gave back {type(module).__name__}, expected a torch.nn.Module: does it end in a return?")
+        refuse_strange(module)
         parameters = dict(module.named_parameters())
         if not parameters:
             raise Refusal(

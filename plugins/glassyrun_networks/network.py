@@ -15,7 +15,7 @@ from glassyrun_networks import checks, running
 from glassyrun_networks.forward import forward_of
 from glassyrun_networks.initial import Initial
 from glassyrun_networks.inputs import Inputs, example_shape
-from glassyrun_networks.layout import Layout
+from glassyrun_networks.layout import Layout, refuse_strange
 from glassyrun_networks.losses import LOSSES
 from glassyrun_networks.scope import seeded
 from glassyrun_networks.shares import Cut, Shares
@@ -121,6 +121,8 @@ class Network(System):
 
     def _fresh(self) -> nn.Module:
         module = self._make()
+        if isinstance(module, nn.Module):  # anything else is told of later
+            refuse_strange(module)
         self._law.draw(module)
         return module
 

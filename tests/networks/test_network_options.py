@@ -199,3 +199,30 @@ def test_no_test_set_to_read():
         ReadTestOptions().build(context(), network)
     with pytest.raises(Refusal, match="no test part"):
         network.evaluate(network.initial(streams(1)), "test")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(5), nn.Linear(5, 10)),
+            "layer '1' of the module is lazy: 'weight' has no size",
+        ),
+        (
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)).double(),
+            "parameter '1.weight' of the module is float64, expected float32",
+        ),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(3072, 10)).half(), "is float16, expected float32: leave .double()"),
+    ],
+)
+@pytest.mark.parametrize("what", ["footprint", "build"])
+def test_modules_whose_weights_have_no_size_or_another_type(make, words, what):
+    class Strange(NetworkOptions):
+        kind: Literal["strange"] = "strange"
+
+        def module(self, shape, outputs):
+            return make()
+
+    with pytest.raises(Refusal) as error:
+        getattr(Strange(data=CIFAR), what)(context(dtype=torch.float32))
+    assert words in str(error.value)

@@ -129,6 +129,12 @@ MISTAKES = [
 ]
 
 
+def test_a_missing_field_is_explained(good: str, wrong: Wrong) -> None:
+    assert wrong(change(good, "n = 64\n", "")) == [
+        "x.toml:3: system.n: missing, expected a whole number ≥ 2 and ≤ 1000; it is the number of spins"
+    ]
+
+
 @pytest.mark.parametrize(("old", "new", "line"), MISTAKES)
 def test_a_mistake_gives_its_sentence(good: str, wrong: Wrong, old: str, new: str, line: str) -> None:
     lines = wrong(change(good, old, new))

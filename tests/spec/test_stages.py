@@ -70,7 +70,9 @@ def test_a_field_of_all_stages_at_once_is_refused(wrong: Wrong) -> None:
     assert wrong(STAGES, "dynamics.dt=0.2") == [
         "--set dynamics.dt=0.2: dynamics is an array of length 3, expected the number of an item behind it, such as dynamics.0.dt"
     ]
-    assert wrong(STAGES, "dynamics.3.temperature=1")[0].startswith("--set dynamics.3.temperature=1: dynamics.3.kind: missing")
+    assert wrong(STAGES, "dynamics.3.temperature=1") == [
+        "--set dynamics.3.temperature=1: the spec has 3 stages, dynamics.0 to dynamics.2; give dynamics.3.kind=… first to add one"
+    ]
     assert "ends before that" in wrong(STAGES, "dynamics.9.dt=1")[0]
 
 

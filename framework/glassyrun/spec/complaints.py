@@ -31,7 +31,7 @@ def complaints(options: type[Options], children: Mapping[str, Any], error: Valid
             continue
         if detail["type"] == "missing":
             place = (*place, *detail["loc"][len(place) :])
-            told[place] = (place, "missing", _expected(options, place), "")
+            told[place] = (place, "missing", _expected(options, place), _described(options, place))
         elif detail["type"] in OWN_TEXT:
             told[place] = (place, str(detail.get("ctx", {}).get("error", detail["msg"])), "", "")
         elif place and place not in told:
@@ -71,6 +71,12 @@ def _expected(options: type[Options], place: Path) -> str:
     if len(place) == 1 and field is not None:
         return field_words(field)
     return words(_annotation(options, place))
+
+
+def _described(options: type[Options], place: Path) -> str:
+    """What a field that is missing is for."""
+    field = fields_of(options).get(str(place[0])) if len(place) == 1 else None
+    return f"it is the {field.description}" if field is not None and field.description else ""
 
 
 def _hint(options: type[Options], place: Path, value: Any) -> str:
