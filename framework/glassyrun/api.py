@@ -208,9 +208,8 @@ def _execute(
         if start_from is None or origin is not None:
             _check_origin(store.manifest, origin, reporter(quiet), directory)
         if store.manifest.complete and not grown:
-            path = directory / "result.nc"
             tell_of_the_past(store.manifest, setting, reporter(quiet))
-            return Outcome(directory, path if path.exists() else _result().write(directory), already_done=True)
+            return Outcome(directory, _past_result(directory, reporter(quiet)), already_done=True)
         if store.manifest.failure:
             raise Diverged(
                 f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or change the spec"
@@ -219,7 +218,7 @@ def _execute(
             check_promise(store, setting, reporter(quiet), allow_drift=allow_drift)
             setting = grow(store, setting, grown, reporter(quiet)) if grown else setting.gridded(store.manifest.grids)
             _solve(Experiment(setting, store, reporter(quiet), stop, limit, lasting=lasting))
-        return Outcome(directory, _result().write(directory))
+        return Outcome(directory, _whole_result(directory))
     finally:
         store.close()
 
@@ -231,11 +230,34 @@ def _result() -> ModuleType:
     return result
 
 
-def collect(directory: Path) -> Path:
-    """Builds `result.nc` from what is committed, also of a run that is alive or dead.
+def _whole_result(directory: Path) -> Path:
+    """Builds `result.nc` of a run that has ended.
 
     Raises:
-        StorageError: if the directory holds no run, or a committed file is damaged.
+        StorageError: if some of it could not be read; it is NaN in the file, and everything else is there.
+    """
+    lost: list[str] = []
+    path = _result().write(directory, lost.append)
+    if lost:
+        raise StorageError(lost[0])
+    return path
+
+
+def _past_result(directory: Path, tell: Reporter) -> Path:
+    """The result of a run that was finished before, built again if it is not there or not what was written."""
+    path = directory / "result.nc"
+    if not _result().intact(directory):
+        whole = _whole_result(directory)
+        tell.warn(f"{path}: was deleted or changed, and is built again from what was measured")
+        return whole
+    return path
+
+
+def collect(directory: Path) -> Path:
+    """Builds `result.nc` from what is committed, also of a run that is alive or dead; what can't be read is NaN, with a warning.
+
+    Raises:
+        StorageError: if the directory holds no run, or its manifest is damaged.
     """
     return _result().write(directory)
 

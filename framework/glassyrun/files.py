@@ -61,6 +61,16 @@ def write_whole(path: Path, content: bytes) -> str:
     return digest(content)
 
 
+def make_directory(directory: Path) -> None:
+    """Makes a directory, and all above it that are absent, each with a name that survives a power cut."""
+    if not directory.is_dir():
+        if directory.parent != directory:
+            make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        with contextlib.suppress(PermissionError):  # who may write there need not be allowed to read
+            sync_directory(directory.parent)
+
+
 def sync_directory(directory: Path) -> None:
     """Makes the names in a directory durable."""
     handle = os.open(directory, os.O_RDONLY)
@@ -77,7 +87,7 @@ def digest(content: bytes) -> str:
 
 def no_link(path: str, flags: int) -> int:
     """Opens a file, but never through a symbolic link: a directory may come from a stranger, and its links may lead anywhere."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)  # nor waits for the other end of a pipe
 
 
 def inside(directory: Path, path: Path) -> None:

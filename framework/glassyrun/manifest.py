@@ -13,12 +13,14 @@ import attrs
 from pydantic import ValidationError
 
 from glassyrun.errors import StorageError
-from glassyrun.files import inside, storage
+from glassyrun.files import digest, inside, storage
 from glassyrun.manifest_form import FINAL, REMEMBERED, SHARD, START, STATE, Form, number_of
 
 FORMAT = 3
 READABLE = (1, 2, 3)
 """Formats of the manifest that this version reads; 1 has no final States, 2 one checkpoint and none to grow from."""
+SEALED = 3
+"""The first format with a digest of its own."""
 FOLDERS = ("shards", "checkpoints")
 MOST_BYTES = 64_000_000
 """Of a manifest: some 200,000 commits."""
@@ -120,6 +122,9 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
                 "install the version that wrote it"
             )
         Form.model_validate(raw)
+        said = raw.pop("digest", None)
+        if raw["format"] >= SEALED and said != seal(raw):
+            raise ValueError("its content is not what was committed")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StorageError(
             f"{path}: damaged, no manifest of a run could be read from it{_first(error)}; restore it, or begin anew with --fresh"
@@ -131,10 +136,20 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
     return manifest
 
 
+def seal(raw: Mapping[str, Any]) -> str:
+    """The digest of a manifest over its own content: a flipped digit in a coordinate would else be a wrong number."""
+    return digest(json.dumps(raw, sort_keys=True).encode())
+
+
+def sealed(raw: Mapping[str, Any]) -> bytes:
+    """A manifest as it is written."""
+    return json.dumps({**raw, "digest": seal(raw)}, indent=1, sort_keys=True).encode()
+
+
 def _first(error: Exception) -> str:
     """Where a form was not kept."""
     if not isinstance(error, ValidationError):
-        return ""
+        return " (its content is not what was committed)" if str(error).startswith("its content") else ""
     first = error.errors(include_url=False, include_input=False)[0]
     return f" ({'.'.join(str(part) for part in first['loc'])[:100]}: {first['msg'][:200]})"
 

@@ -176,3 +176,4 @@ class Form(_Form):
     complete: bool
     serial: Annotated[int, Field(ge=0, lt=10**12)]
     format: int
+    digest: Annotated[str, Field(max_length=100)] | None = None

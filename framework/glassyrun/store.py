@@ -15,8 +15,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from glassyrun.errors import StorageError
-from glassyrun.files import inside, no_link, read_checked, storage, sync_directory, write_whole
-from glassyrun.manifest import FOLDERS, Blob, Manifest, read_manifest
+from glassyrun.files import inside, make_directory, no_link, read_checked, storage, write_whole
+from glassyrun.manifest import FOLDERS, Blob, Manifest, read_manifest, sealed
 from glassyrun.manifest_form import OURS
 from glassyrun.owner import LEFT, Possession
 
@@ -49,7 +49,7 @@ class Store:
             StorageError: if it can't be made, read or written.
         """
         with storage("making the run directory", directory):
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
         possession = Possession.take(directory, tell)
         try:
             manifest = cls._claimed(directory, fresh)
@@ -61,7 +61,6 @@ class Store:
                 for part in FOLDERS:
                     (directory / part).mkdir(exist_ok=True)
                     inside(directory, directory / part)
-                sync_directory(directory)
             store._remove_litter()
             if manifest.untouched:
                 store._commit_manifest(manifest)  # before any other file: it is what tells that the directory is ours
@@ -236,8 +235,7 @@ class Store:
         return Blob(name, len(content), write_whole(self.directory / name, content), dict(about))
 
     def _commit_manifest(self, draft: Manifest) -> None:
-        content = json.dumps(attrs.asdict(draft), indent=1, sort_keys=True)
-        write_whole(self.directory / "manifest.json", content.encode())
+        write_whole(self.directory / "manifest.json", sealed(attrs.asdict(draft)))
         self.manifest = draft
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
-from tests.engine_tools import load, tables
+from tests.engine.test_resume import attempt
+from tests.engine_tools import Crash, load, tables
 
 import glassyrun
-from glassyrun import api
+from glassyrun import api, result
+from glassyrun.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +99,102 @@ def test_one_variable_name_twice_is_an_error_and_a_name_mends_it() -> None:
     ds = glassyrun.run(tables("quadratic", "sgd", observables=named), quiet=True)
     assert "3 of 12" in ds.energy_subset.attrs["terms"]
     assert not np.array_equal(ds.energy, ds.energy_subset)
+
+
+def finished(directory: Path) -> Path:
+    return api.execute(load(tables("quadratic", "sgd", run={"checkpoint_seconds": 1e-9})), directory, quiet=True).result
+
+
+def shards(directory: Path) -> list[Path]:
+    return sorted((directory / "shards").glob("*-measured.safetensors"))
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [flipped, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_what_is_whole_is_collected_and_what_is_not_is_named(
+    damage: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished(tmp_path)
+    whole = xr.load_dataset(tmp_path / "result.nc")
+    lost = shards(tmp_path)[1]
+    damage(lost)
+    with xr.open_dataset(api.collect(tmp_path)) as ds:
+        assert ds.attrs["damaged"] == f"shards/{lost.name}"
+        there = ds.energy.notnull()
+        assert 0 < int(there.sum()) < there.size
+        np.testing.assert_array_equal(ds.energy.values[there.values], whole.energy.values[there.values])
+    assert f"a committed file could not be read (shards/{lost.name})" in capsys.readouterr().err
+
+
+def test_a_run_that_ends_with_a_damaged_shard_says_so(tmp_path: Path) -> None:
+    spec = load(tables("quadratic", "sgd", run={"checkpoint_seconds": 1e-9}))
+    assert not attempt(spec, tmp_path, Crash(after=5))
+    flipped(shards(tmp_path)[0])
+    for _ in range(2):  # now, and when it is asked again
+        with pytest.raises(glassyrun.StorageError, match="could not be read") as caught:
+            api.execute(spec, tmp_path, quiet=True)
+        assert caught.value.exit_code == 5
+        assert xr.load_dataset(tmp_path / "result.nc").attrs["complete"] == 1
+        (tmp_path / "result.nc").unlink()
+
+
+@pytest.mark.parametrize("damage", [flipped, Path.unlink, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["result.nc", "result.json"])
+def test_a_damaged_result_is_built_again(
+    name: str, damage: Callable[[Path], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = finished(tmp_path)
+    content = path.read_bytes()
+    damage(tmp_path / name)
+    again = api.execute(load(tables("quadratic", "sgd")), tmp_path, quiet=True)
+    assert again.already_done
+    assert path.read_bytes() == content
+    assert "was deleted or changed, and is built again" in capsys.readouterr().err
+    api.execute(load(tables("quadratic", "sgd")), tmp_path, quiet=True)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor"),
+    [
+        ("index/energy", torch.tensor([[99]])),
+        ("index/energy", torch.tensor([[-1]])),
+        ("index/energy", torch.tensor([[0, 0]])),
+        ("index/energy", torch.tensor([[0.0]])),
+        ("index/energy", torch.tensor([[0], [1]])),
+        ("value/energy", torch.zeros(1, 3)),
+        ("value/energy", torch.zeros(1, 2, dtype=torch.int64)),
+        ("value/energy", torch.zeros(())),
+    ],
+)
+def test_a_shard_of_another_form_is_as_good_as_damaged(name: str, tensor: torch.Tensor, tmp_path: Path) -> None:
+    """Whoever wrote it, and whatever its digest: nothing lands outside the arrays."""
+    store = Store.open(tmp_path, "")
+    variables = {"energy": {"grid": ["time"], "dims": ["replica"], "coords": {}, "attributes": {"units": "1"}}}
+    axis = {"long_name": "", "units": "1"}
+    axes = {"sample": {"values": [0], **axis}, "replica": {"values": [0, 1], **axis}, "time": {"values": [0.0, 1.0], **axis}}
+    store.describe({}, axes, variables)
+    sound = {"index/energy": torch.tensor([[1]]), "value/energy": torch.ones(1, 2)}
+    store.keep(sound, {"sample": 0})
+    store.keep(sound | {"index/energy": torch.tensor([[0]])} | {name: tensor}, {"sample": 0})
+    store.close()
+    ds = result.assemble(tmp_path)
+    assert ds.attrs["damaged"].endswith("00000001-measured.safetensors")
+    np.testing.assert_array_equal(ds.energy.values, [[[np.nan, 1.0], [np.nan, 1.0]]])
+
+
+def test_a_result_that_does_not_fit_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    store = Store.open(tmp_path, "")
+    axis = {"long_name": "", "units": "1"}
+    coords = {"dof": {"range": [0, 10**12, 1]}}
+    variables = {"x": {"grid": ["time"], "dims": ["replica", "dof"], "coords": coords, "attributes": {"units": "1"}}}
+    axes = {name: {"values": [0], **axis} for name in ("sample", "replica", "time")}
+    store.describe({}, axes, variables)
+    store.close()
+    with pytest.raises(glassyrun.StorageError, match=r"needs 8e\+03 GB"):
+        result.assemble(tmp_path)
