@@ -81,6 +81,13 @@ def run(
     data: DataRoot = None,
     from_: StartFrom = None,
     fresh: Annotated[bool, Parameter(negative="", help="Run again what was run before, from the start.")] = False,
+    allow_drift: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Go on though device, versions, plugins or threads are others than before: without the promise of equal bits.",
+        ),
+    ] = False,
     max_wall: MaxWall = None,
     quiet: Annotated[bool, Parameter(negative="", help="No progress.")] = False,
 ) -> None:
@@ -95,9 +102,7 @@ def run(
         from glassyrun import api
 
         directory = output or RUNS / run_name(spec, set_ or (), from_)
-        outcome = api.execute(
-            experiment, directory, data_root=data, start_from=from_, fresh=fresh, quiet=quiet, max_wall=limit
-        )
+        outcome = api.execute(experiment, directory, data_root=data, start_from=from_, fresh=fresh, quiet=quiet, max_wall=limit)
     if not quiet:
         state = "was finished before (--fresh runs it again)" if outcome.already_done else "written"
         print(f"{outcome.result} {state}")
@@ -105,12 +110,14 @@ def run(
 
 
 @app.command
-def plan(spec: SpecFile, /, *, set_: Overrides = None, plugin: Plugins = None, data: DataRoot = None) -> None:
+def plan(
+    spec: SpecFile, /, *, set_: Overrides = None, plugin: Plugins = None, data: DataRoot = None, from_: StartFrom = None
+) -> None:
     """Tell what a spec would run: sizes, steps, readings, memory, time."""
     experiment = _load(spec, set_, plugin)
     from glassyrun.plan import plan as planned
 
-    print(planned(experiment, data_root=data))
+    print(planned(experiment, data_root=data, start_from=from_))
 
 
 @app.command

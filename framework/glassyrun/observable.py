@@ -19,6 +19,9 @@ from glassyrun.system import System
 Grid = Literal["time", "t_w", "pairs"]
 T = TypeVar("T")
 
+TIME = "time"
+"""The unit of a variable that is a time."""
+
 
 @attrs.frozen
 class Variable:
@@ -26,6 +29,7 @@ class Variable:
 
     long_name: str
     units: str = "1"
+    """`TIME` stands for the unit of time of the run, which the result names: "step" under SGD."""
     dims: tuple[str, ...] = ("replica",)
     coords: Mapping[str, Any] = attrs.field(factory=dict)
     """Values of dimensions beyond `replica`, for example `block`; a `range` for a dimension as long as x costs nothing."""

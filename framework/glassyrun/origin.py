@@ -47,7 +47,7 @@ class Origin:
     what: Literal["state", "configurations"] = "state"
 
     @classmethod
-    def read(cls, name: str | Path, samples: int, *, but: Path) -> Origin:
+    def read(cls, name: str | Path, samples: int, *, but: Path | None = None) -> Origin:
         """The States that `samples` samples begin from, of any run `but` the one that begins.
 
         A finished run gives its final States, another its newest checkpoint; `DIR@T_W` gives the configurations that were
@@ -58,7 +58,7 @@ class Origin:
             Refusal: if it holds no such States.
         """
         name, (directory, t_w) = str(name), _parsed(str(name))
-        if directory.resolve() == but.resolve():
+        if but is not None and directory.resolve() == but.resolve():
             raise Refusal(f"--from {name}: is the directory of this run; choose another one with -o DIR")
         for attempt in range(ATTEMPTS):
             manifest = read_manifest(directory)

@@ -14,6 +14,7 @@ from glassyrun.guard import plugin_code
 from glassyrun.machine import available, numerics, threads_of
 from glassyrun.observable import Observable, Reference, Snapshot
 from glassyrun.options import DynamicsOptions, Footprint
+from glassyrun.origin import Origin
 from glassyrun.schedule import Event, Schedule
 from glassyrun.spec.model import Spec
 from glassyrun.state import State
@@ -22,14 +23,17 @@ from glassyrun.system import System
 CALIBRATION_SECONDS = 1.5
 
 
-def plan(spec: Spec, *, data_root: Path | None = None) -> str:
+def plan(spec: Spec, *, data_root: Path | None = None, start_from: str | Path | None = None) -> str:
     """A few lines of text: size, grids, memory, and the time foreseen from a short calibration.
+
+    `start_from` names another run to begin from, as for a run.
 
     Raises:
         GlassyrunError: whatever would stop the run itself.
     """
     with numerics(spec):
-        return "\n".join(_lines(Setting.of(spec, data_root)))
+        origin = None if start_from is None else Origin.read(start_from, spec.ensemble.samples)
+        return "\n".join(_lines(Setting.of(spec, data_root, origin)))
 
 
 def _lines(setting: Setting) -> list[str]:
@@ -87,9 +91,10 @@ def _notes(setting: Setting, footprint: Footprint) -> list[str]:
 def _timing(setting: Setting, events: Sequence[Event]) -> list[str]:
     began = time.perf_counter()
     system = setting.system(0)
-    stages = setting.stages(system, 0)
+    begun = setting.origin.states[0] if setting.origin else None
+    stages = setting.stages(system, 0, begun)
     observables = setting.observables(system, 0, stages)
-    state = setting.start(system, stages[0], 0)
+    state = setting.start(system, stages[0], 0, begun)
     building = time.perf_counter() - began
     with threads_of(system, state.replicas):
         return _priced(setting, events, system, stages, observables, state, building)

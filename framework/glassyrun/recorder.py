@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from glassyrun.errors import PluginError
-from glassyrun.observable import Observable
+from glassyrun.observable import TIME, Observable
 
 Index = tuple[int, ...]
 
@@ -108,8 +108,8 @@ class Recorder:
         return tensors
 
 
-def described_variables(observables: Mapping[str, Observable]) -> dict[str, dict[str, object]]:
-    """What the manifest and the result say of each variable."""
+def described_variables(observables: Mapping[str, Observable], time_unit: str = "1") -> dict[str, dict[str, object]]:
+    """What the manifest and the result say of each variable; what is a time has the unit of the run's."""
     grids = {"time": ["time"], "t_w": ["t_w"], "pairs": ["t_w", "t"]}
     return {
         name: {
@@ -117,10 +117,11 @@ def described_variables(observables: Mapping[str, Observable]) -> dict[str, dict
             "dims": list(variable.dims),
             "coords": {dim: _plain(values) for dim, values in variable.coords.items()},
             "dtype": variable.dtype,
-            "attributes": {"long_name": variable.long_name, "units": variable.units, **variable.attributes},
+            "attributes": {"long_name": variable.long_name, "units": units, **variable.attributes},
         }
         for observable in observables.values()
         for name, variable in observable.variables.items()
+        for units in (time_unit if variable.units == TIME else variable.units,)
     }
 
 

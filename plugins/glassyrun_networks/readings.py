@@ -90,8 +90,8 @@ class TimeToAccuracy(Observable):
     def __init__(self, part: Part, label: str, accuracy: float) -> None:
         self._part, self._label, self._accuracy = part, label, accuracy
         about = {"accuracy": repr(accuracy), **part.attributes}
-        name = f"first time at which the fraction classified rightly of {part.over} was at least {accuracy:g}, in units of time"
-        self.variables = {label: Variable(name, attributes=about)}
+        name = f"first time at which the fraction classified rightly of {part.over} was at least {accuracy:g}"
+        self.variables = {label: Variable(name, "time", attributes=about)}
 
     def read(self, now: Snapshot, then: Reference | None) -> dict[str, Tensor]:
         accuracy = self._part.read(now).accuracy

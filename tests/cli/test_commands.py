@@ -146,10 +146,12 @@ def test_plan_plot_and_collect(say: Say, here: Path, monkeypatch: pytest.MonkeyP
         plotted.append((directory, output))
         return [output]
 
-    monkeypatch.setattr(plan, "plan", lambda spec, *, data_root: f"n = {spec.system.n}, data in {data_root}")
+    monkeypatch.setattr(
+        plan, "plan", lambda spec, *, data_root, start_from: f"n = {spec.system.n}, data in {data_root}, {start_from}"
+    )
     monkeypatch.setattr(plot, "plot_run", plot_run)
     monkeypatch.setattr(api, "collect", lambda directory: directory / "result.nc")
-    assert say("plan", "line.toml", "--set", "system.n=9", "--data", "d").out == "n = 9, data in d\n"
+    assert say("plan", "line.toml", "--set", "system.n=9", "--data", "d", "--from", "o").out == "n = 9, data in d, o\n"
     assert say("collect", "runs/x").out == "runs/x/result.nc\n"
     assert say("plot", "runs/x", "--format", "png", "--format", "svg").out == "runs/x/summary.png\nruns/x/summary.svg\n"
     assert say("plot", "runs/x", "-o", "a.svg").out == "a.svg\n"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
 from tests.engine_tools import load, tables
 
+import glassyrun
+from glassyrun.errors import GlassyrunError
 from glassyrun.experiment import Setting
 from glassyrun.machine import numerics
 from glassyrun.plan import plan
@@ -87,3 +90,14 @@ def test_the_plan_says_how_hot_mini_batches_are(dynamics: dict[str, Any], step: 
 @pytest.mark.usefixtures("hasty")
 def test_the_plan_of_all_terms_knows_no_such_temperature() -> None:
     assert "acts like a temperature" not in plan(load(tables("pspin", "quench")))
+
+
+def test_a_run_that_begins_from_another_is_planned_from_there(tmp_path: Path) -> None:
+    spec = load(tables("quadratic", "quench"))
+    with pytest.raises(GlassyrunError, match="--from"):
+        plan(spec, start_from=tmp_path)
+    glassyrun.run(spec, tmp_path / "first", quiet=True)
+    assert "foreseen" in plan(spec, start_from=tmp_path / "first")
+    other = load(tables("quadratic", "quench", ensemble={"replicas": 7}))
+    with pytest.raises(GlassyrunError, match="expected 7"):
+        plan(other, start_from=tmp_path / "first")

@@ -105,6 +105,13 @@ def test_an_accuracy_is_a_fraction(accuracy: float) -> None:
         )
 
 
+@pytest.mark.parametrize(("moves", "unit"), [("sgd", "step"), ("quench", "1")])
+def test_a_time_has_the_unit_of_the_run(moves: str, unit: str) -> None:
+    measured = [{"kind": "time_to_accuracy", "accuracy": 0.5}]
+    result = glassyrun.run(tables("cnn", moves, system=MLP, observables=measured), quiet=True)
+    assert result["time_to_accuracy"].attrs["units"] == result["time"].attrs["units"] == unit
+
+
 def test_recomputed_statistics_do_not_lag() -> None:
     """After two steps running averages are mostly where they began; recomputed ones give what training sees."""
     network = any_module("batch_norm")

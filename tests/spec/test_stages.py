@@ -66,6 +66,16 @@ def test_a_field_of_a_stage_is_set_by_its_number(staged: Callable[..., Any]) -> 
     assert (changed.kind, changed.until) == ("leap", 20)
 
 
+@pytest.mark.parametrize(
+    ("count", "words"), [(0, "has no stage;"), (1, "has one stage, dynamics.0;"), (2, "has 2 stages, dynamics.0 to dynamics.1;")]
+)
+def test_a_stage_is_never_added_by_mistake(wrong: Wrong, count: int, words: str) -> None:
+    stages = ", ".join(['{ kind = "walk", temperature = 1, until = 30 }'] * count)
+    text = f'dynamics = [{stages}]\n[system]\nkind = "glass"\nn = 4\n[schedule]\nhorizon = 60\n'
+    told = wrong(text, f"dynamics.{count}.dt=0.2")
+    assert f"--set dynamics.{count}.dt=0.2: the spec {words} give dynamics.{count}.kind=… first to add one" in told
+
+
 def test_a_field_of_all_stages_at_once_is_refused(wrong: Wrong) -> None:
     assert wrong(STAGES, "dynamics.dt=0.2") == [
         "--set dynamics.dt=0.2: dynamics is an array of length 3, expected the number of an item behind it, such as dynamics.0.dt"

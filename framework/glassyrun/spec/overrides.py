@@ -108,8 +108,9 @@ def _place(document: Document, parts: list[str], value: Any, origin: str) -> Non
             new = value
         elif old is MISSING:
             if path[:-1] == ("dynamics",) and _adds(container, key) and following != "kind":
-                have = "one stage, dynamics.0" if key == 1 else f"{key} stages, dynamics.0 to dynamics.{key - 1}"
-                raise LookupError(f"the spec has {have}; give {'.'.join(map(str, path))}.kind=… first to add one")
+                count = len(container)
+                have = f"{count} stages, dynamics.0 to dynamics.{count - 1}" if count > 1 else "one stage, dynamics.0"
+                raise LookupError(f"the spec has {have if count else 'no stage'}; give dynamics.{count}.kind=… first to add one")
             document.origins[path] = origin
             new = list[Any]() if following == "0" else dict[str, Any]()
         elif isinstance(old, dict | list):
