@@ -17,6 +17,7 @@ from glassyrun.experiment import Experiment
 from glassyrun.guard import ran_out
 from glassyrun.machine import threads_of
 from glassyrun.observable import Observable, Snapshot
+from glassyrun.protocol import time_unit
 from glassyrun.readings import Readings
 from glassyrun.recorder import Recorder, described_variables
 from glassyrun.references import References
@@ -97,7 +98,11 @@ class Trajectory:
         for warning in setting.warnings(system) if sample == 0 else ():
             experiment.reporter.warn(warning)
         if store.manifest.untouched:
-            about = setting.attributes(system, stages), setting.axes(), described_variables(observables)
+            about = (
+                setting.attributes(system, stages),
+                setting.axes(),
+                described_variables(observables, time_unit(setting.spec.stages)),
+            )
             store.describe(*about, experiment.starts())
         if saved.resume(trajectory):
             trajectory.readings.leave_out(dropped.dropped_before(store.manifest.attributes, sample, trajectory.state.step))
