@@ -102,7 +102,16 @@ def run(
         from glassyrun import api
 
         directory = output or RUNS / run_name(spec, set_ or (), from_)
-        outcome = api.execute(experiment, directory, data_root=data, start_from=from_, fresh=fresh, quiet=quiet, max_wall=limit)
+        outcome = api.execute(
+            experiment,
+            directory,
+            data_root=data,
+            start_from=from_,
+            fresh=fresh,
+            quiet=quiet,
+            max_wall=limit,
+            allow_drift=allow_drift,
+        )
     if not quiet:
         state = "was finished before (--fresh runs it again)" if outcome.already_done else "written"
         print(f"{outcome.result} {state}")

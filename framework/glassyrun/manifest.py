@@ -138,7 +138,7 @@ def parse_manifest(content: bytes, path: Path) -> Manifest:
 
 def seal(raw: Mapping[str, Any]) -> str:
     """The digest of a manifest over its own content: a flipped digit in a coordinate would else be a wrong number."""
-    return digest(json.dumps(raw, sort_keys=True).encode())
+    return digest(json.dumps(raw, indent=1, sort_keys=True).encode())
 
 
 def sealed(raw: Mapping[str, Any]) -> bytes:
@@ -155,15 +155,14 @@ def _first(error: Exception) -> str:
 
 
 def _manifest(raw: dict[str, Any]) -> Manifest:
-    old = raw["format"] < FORMAT
     raw["format"] = FORMAT  # in which it is written again
     for part in ("shards", "references", "finals", "starts"):
         raw[part] = [Blob(**blob) for blob in raw.get(part, [])]
     for part in ("checkpoint", "previous"):
         raw[part] = Blob(**raw[part]) if raw.get(part) else None
     manifest = Manifest(**raw)
-    if old:  # references were those of the sample under way
-        manifest.references = [attrs.evolve(blob, about={"sample": manifest.done, **blob.about}) for blob in manifest.references]
+    # before format 3 references were those of the sample under way
+    manifest.references = [attrs.evolve(blob, about={"sample": manifest.done, **blob.about}) for blob in manifest.references]
     return manifest
 
 
