@@ -121,6 +121,8 @@ def process_age() -> float:
 
 SPARE = 2.0
 """Seconds of the margin that are always left."""
+SLOW_DISK = 50e6
+"""Bytes a second, to guess what a first commit takes."""
 
 
 @attrs.define
@@ -148,9 +150,10 @@ class WallLimit:
     def margin(self) -> float:
         return SPARE + 1.5 * self.longest_chunk + 2 * self.longest_commit
 
-    def begin(self) -> None:
-        """Steps begin: what was before is no chunk."""
+    def begin(self, bytes_of_state: int) -> None:
+        """Steps begin: what was before is no chunk. What a commit takes is a guess until there was one."""
         self.looked = time.monotonic()
+        self.longest_commit = max(self.longest_commit, bytes_of_state / SLOW_DISK)
 
     def look(self) -> bool:
         """Whether it is time to stop, between two chunks."""

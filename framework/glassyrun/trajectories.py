@@ -20,7 +20,7 @@ from glassyrun.observable import Observable, Snapshot
 from glassyrun.protocol import time_unit
 from glassyrun.readings import Readings
 from glassyrun.recorder import Recorder, described_variables
-from glassyrun.references import References
+from glassyrun.references import References, pack
 from glassyrun.schedule import Event
 from glassyrun.solver import Solver
 from glassyrun.state import State
@@ -132,7 +132,7 @@ class Trajectory:
         self.experiment.store.possession.heart.run_begins(self.sample, samples, self.state.step, self.horizon)
         try:
             with threads_of(self.now.system, self.state.replicas):
-                self.experiment.limit.begin()
+                self.experiment.limit.begin(sum(value.nbytes for value in pack(self.state).values()))
                 self.go()
         except (MemoryError, RuntimeError) as error:
             if ran_out(error):
@@ -269,11 +269,12 @@ class Trajectory:
         """Makes durable what was measured, what is remembered and where the trajectory is."""
         self.experiment.store.possession.check()
         began, extendable = time.monotonic(), self.experiment.extendable
+        checkpoint = saved.final(self) if finished else saved.checkpoint(self)  # before the readings: it may find no memory
         measured = self.readings.recorder.drain()
         self.experiment.store.commit(
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
             references=self.references.unsaved() if extendable or not finished else [],
-            checkpoint=saved.final(self) if finished else saved.checkpoint(self),
+            checkpoint=checkpoint,
             finished=finished,
             extendable=extendable,
         )

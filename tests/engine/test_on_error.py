@@ -147,6 +147,15 @@ def test_a_system_that_raises_always_stops(tmp_path: Path, monkeypatch: pytest.M
         api.execute(spec, tmp_path / "run", quiet=True)
 
 
+def test_what_is_done_again_after_a_kill_is_noted_once() -> None:
+    from glassyrun.dropped import drop, dropped
+
+    attributes: dict[str, Any] = {}
+    for label, sample, step in (("b", 1, 3), ("a", 0, 9), ("b", 1, 3), ("a", 0, 9)):
+        drop(attributes, label, sample, step, ValueError("odd"))
+    assert [(entry["label"], entry["sample"], entry["step"]) for entry in dropped(attributes)] == [("a", 0, 9), ("b", 1, 3)]
+
+
 @pytest.mark.parametrize("damage", ["{", "3", "[3]", '[{"label": 1, "sample": 0, "step": 0, "raised": ""}]', "[" * 100_000])
 def test_a_damaged_note_is_a_sentence(damage: str) -> None:
     from glassyrun.dropped import dropped

@@ -186,6 +186,16 @@ def test_fresh_is_not_to_be_said_again(tmp_path: Path) -> None:
         api.execute(spec_with(raising(signal.SIGTERM, 3, [])), tmp_path / "run", quiet=True, fresh=True)
 
 
+def test_a_third_signal_does_what_it_did_before() -> None:
+    """Should something swallow the second one."""
+    before = signal.getsignal(signal.SIGTERM)
+    with listening():
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(AtOnce):
+            signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_handlers_are_given_back_and_shared_where_one_listens_already() -> None:
     before = [signal.getsignal(number) for number in HEARD]
     with listening() as outer, listening() as inner:

@@ -113,18 +113,15 @@ def cost(monkeypatch: pytest.MonkeyPatch, clock: Clock, step: float, commit: flo
     monkeypatch.setattr(Trajectory, "begin", slow_begin)
 
 
-@pytest.mark.parametrize(("step", "commit"), [(0.01, 0.0), (0.01, 3.0), (4.0, 0.0), (4.0, 3.0)])
+@pytest.mark.parametrize(("step", "commit", "limit"), [(0.01, 0.0, 2.1), (4.0, 0.0, 59.0), (4.0, 10.0, 61.0)])
 def test_a_run_ends_before_its_limit_and_goes_on(
-    step: float, commit: float, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    step: float, commit: float, limit: float, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is saved before the time is over, and not much earlier than the last chunk and the commit ask for."""
     points = {"horizon": 40.0, "time": [0.0, 40.0], "t_w": [0.0], "t": [0.0, 40.0]}
     spec = load(tables("quadratic", "sgd", schedule=points, run={"checkpoint_seconds": 5.0}))
     whole = api.execute(spec, tmp_path / "whole", quiet=True).result.read_bytes()
     cost(monkeypatch, clock, step, commit)
-    limit = 2.1 if step < 1 and not commit else 60.0
-    if step < 1 and commit:
-        monkeypatch.setattr(stopping, "SPARE", 59.9)
     begun = clock.now
     with pytest.raises(glassyrun.Stopped, match=rf"stopped by max_wall = {limit:g} s at step \d+ of 40") as caught:
         api.execute(spec, tmp_path / "run", quiet=True, max_wall=limit)
@@ -143,6 +140,14 @@ def test_a_sample_is_not_begun_that_can_not_be_built_in_time(
     with pytest.raises(glassyrun.Stopped, match="stopped by max_wall = 110 s before sample 4 of 5"):
         api.execute(spec, tmp_path / "run", quiet=True, max_wall=110.0)
     assert clock.now == 96.0
+
+
+def test_what_a_first_commit_will_take_is_guessed(clock: Clock) -> None:
+    limit = WallLimit(100.0, "")
+    limit.begin(500_000_000)
+    assert limit.margin == stopping.SPARE + 2 * 500_000_000 / stopping.SLOW_DISK
+    limit.committed(20.0)
+    assert limit.margin == stopping.SPARE + 40
 
 
 def test_a_limit_that_is_over_runs_nothing(tmp_path: Path) -> None:
