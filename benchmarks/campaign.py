@@ -201,7 +201,9 @@ def main() -> int:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     tallies: list[Tally] = []
-    with tempfile.TemporaryDirectory(prefix="campaign-") as folder:
+    from tests.reliability.workload import in_memory
+
+    with tempfile.TemporaryDirectory(prefix="campaign-", dir=in_memory()) as folder:
         for part in asked.only:
             print(f"{part} …", flush=True)
             place = Path(folder) / part

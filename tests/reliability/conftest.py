@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.reliability.forks import ForkServer
-from tests.reliability.workload import SMALL, attempt, load
+from tests.reliability.workload import SMALL, attempt, in_memory, load
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """In memory where that is to be had: thousands of fsyncs prove nothing more on a disk, they only wait for it."""
+    with tempfile.TemporaryDirectory(dir=in_memory() or tmp_path) as place:
+        yield Path(place)
 
 
 @pytest.fixture(scope="session")

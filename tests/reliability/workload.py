@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from glassyrun.errors import GlassyrunError
 from glassyrun.spec.model import Spec
 from tests.reliability.tap import Call, tapped
 
+ROOM = 2_000_000_000
 OFTEN = {"COMMIT_SHARE": 0.0, "PACE_SECONDS": 0.0}
 """Constants of the engine that decide how often it commits; no bit depends on them."""
 
@@ -80,6 +83,13 @@ def data(folder: Path) -> Path:
         images = {f"{part}_x": generator.integers(0, 256, (24, *image), np.uint8) for part in ("train", "test")}
         np.savez(folder / f"{name}.npz", **images, **{f"{part}_y": np.arange(24) % 10 for part in ("train", "test")})
     return folder
+
+
+def in_memory() -> Path | None:
+    """A folder of a file system in memory, if there is one with room."""
+    place = Path("/dev/shm")
+    room = place.is_dir() and os.access(place, os.W_OK) and shutil.disk_usage(place).free > ROOM
+    return place if room else None
 
 
 def load(tables: Mapping[str, Any], **changes: Any) -> Spec:
