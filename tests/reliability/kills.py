@@ -24,8 +24,6 @@ class Kills:
     name: str
     place: Path
     generator: random.Random
-    more: dict[str, Any] = attrs.field(factory=dict)
-    """What is asked of workers that are killed."""
     killed: int = 0
     finished: int = 0
     violations: list[str] = attrs.field(factory=list)
@@ -47,7 +45,7 @@ class Kills:
         self.truth, self.content = result.assemble(whole), (whole / "result.nc").read_bytes()
         directory = self.place / "killed"
         while self.killed < kills:
-            (ending,) = self.server.run(self.request(directory, **moment(self.generator, seconds, calls), **self.more))
+            (ending,) = self.server.run(self.request(directory, **moment(self.generator, seconds, calls)))
             if ending.code == KILLED:
                 self.killed += 1
                 self.look(directory, f"{self.name}, kill {self.killed}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from pathlib import Path
 
 import pytest
 
-from tests.reliability.forks import ForkServer
+from tests.reliability.forks import KILLED, ForkServer
 from tests.reliability.kills import Kills
 from tests.reliability.workload import SPECS
 
@@ -25,11 +24,17 @@ def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(name: str, server:
 
 
 def test_a_program_that_writes_in_place_is_seen(server: ForkServer, tmp_path: Path) -> None:
-    """Killed in the middle of a commit it leaves half a file."""
-    kills = Kills(server, "stages", tmp_path, random.Random(1), {"broken": True})
-    with contextlib.suppress(AssertionError):
-        kills.go(12)
-    assert kills.violations
+    """Killed in the middle of a commit it leaves half a manifest."""
+    kills = Kills(server, "stages", tmp_path, random.Random(1))
+    kills.go(0)
+    for call in range(30, 90):
+        directory = tmp_path / str(call)
+        (ending,) = server.run(kills.request(directory, call=call, torn=True, broken=True))
+        assert ending.code == KILLED
+        kills.look(directory, f"call {call}")
+        if kills.violations:
+            return
+    pytest.fail("nothing was seen")
 
 
 def test_a_result_that_differs_in_a_bit_is_seen(server: ForkServer, tmp_path: Path) -> None:
