@@ -19,6 +19,7 @@ from glassyrun.manifest import Manifest, read_manifest
 from glassyrun.references import pack, unpack
 from glassyrun.spec.dump import spec_tables
 from glassyrun.spec.model import Spec
+from glassyrun.spec.problems import counted
 from glassyrun.state import State
 from glassyrun.store import read_blob
 from glassyrun.system import System
@@ -135,7 +136,7 @@ def taken_over(system: System, fresh: State, begun: State) -> State:
     (replicas, dof), (there, theirs) = fresh.x.shape, begun.x.shape
     if (replicas, dof) != (there, theirs):
         raise Refusal(
-            f"--from: that run has {there} replicas of {theirs} degrees of freedom, expected {replicas} of {dof}; "
+            f"--from: that run has {counted(there, 'replica')} of {counted(theirs, 'degree')} of freedom, expected {replicas} of {dof}; "
             "begin from a run of the same sizes"
         )
 
@@ -183,7 +184,7 @@ def _final(name: str, directory: Path, manifest: Manifest, samples: int) -> Orig
     if (manifest.complete and not manifest.finals) or any("time" not in blob.about for blob, _ in newest.values()):
         raise Refusal(f"--from {name}: that run was made by a version that kept no final States; run it again with --fresh")
     if missing:
-        has = f"States of {len(newest)} samples" if newest else "no State yet"
+        has = f"States of {counted(len(newest), 'sample')}" if newest else "no State yet"
         remedy = "lower ensemble.samples" if manifest.complete else "let it run on, or lower ensemble.samples"
         raise Refusal(f"--from {name}: holds {has}, expected {samples}, one for each sample; {remedy}")
     blobs = [newest[sample] for sample in range(samples)]
@@ -219,7 +220,7 @@ def _kept(name: str, directory: Path, manifest: Manifest, samples: int, t_w: flo
             if number in measured:
                 found[sample] = State(tensors[f"value/{label}"][measured.index(number)].clone())
     if len(found) < samples:
-        has = f"holds it for {len(found)} samples" if found else "that waiting time was not reached yet"
+        has = f"holds it for {counted(len(found), 'sample')}" if found else "that waiting time was not reached yet"
         raise Refusal(f"--from {name}: {has}, expected {samples}, one for each sample; let it run on, or lower ensemble.samples")
     step = manifest.axes["t_w_step"]["values"][number]
     states = [found[sample] for sample in range(samples)]

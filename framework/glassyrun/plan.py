@@ -17,6 +17,7 @@ from glassyrun.options import DynamicsOptions, Footprint
 from glassyrun.origin import Origin
 from glassyrun.schedule import Event, Schedule
 from glassyrun.spec.model import Spec
+from glassyrun.spec.problems import counted
 from glassyrun.state import State
 from glassyrun.system import System
 
@@ -44,16 +45,30 @@ def _lines(setting: Setting) -> list[str]:
     lines = [
         f"system       {spec.system.kind}: {footprint.dof} degrees of freedom, {footprint.terms} terms",
         *_stages(setting),
-        f"ensemble     {_count(ensemble.samples, 'sample')} of {_count(ensemble.replicas, 'replica')}, start = {ensemble.start}",
-        f"grids        {len(schedule.time)} times, {len(schedule.t_w)} waiting times, {len(schedule.t)} lags: "
+        f"ensemble     {counted(ensemble.samples, 'sample')} of {counted(ensemble.replicas, 'replica')}, start = {ensemble.start}",
+        f"grids        {counted(len(schedule.time), 'time')}, {counted(len(schedule.t_w), 'waiting time')}, "
+        f"{counted(len(schedule.t), 'lag')}: "
         f"{len(events)} events, {pairs} pairs{_between(schedule)}",
         f"memory       about {_size(setting.memory(footprint))} "
         f"({_size(footprint.bytes)} of them stored by the system); {_size(available(setting.device))} "
         f"are free on {setting.device}",
+        f"disk         {_disk(setting, footprint)}",
         *(f"note         {note}" for note in (*footprint.notes, *_notes(setting, footprint))),
     ]
     setting.check_memory(footprint)
     return lines + _timing(setting, events)
+
+
+def _disk(setting: Setting, footprint: Footprint) -> str:
+    """What configurations take in the run directory; readings come to little beside them."""
+    ensemble, waiting = setting.spec.ensemble, len(setting.schedule.t_w)
+    x = ensemble.replicas * footprint.dof * setting.dtype.itemsize
+    if setting.spec.run.extendable:
+        return (
+            f"about {_size(ensemble.samples * (waiting + 1) * x)} for x at {counted(waiting, 'waiting time')} and at the end of each "
+            f"sample, so that the horizon may grow; {_size(ensemble.samples * x)} with run.extendable = false"
+        )
+    return f"about {_size(ensemble.samples * x)} for x at the end of each sample, and up to {_size(waiting * x)} while one runs"
 
 
 def _between(schedule: Schedule) -> str:
@@ -74,7 +89,9 @@ def _stages(setting: Setting) -> list[str]:
     lines: list[str] = []
     for number, (stage, steps, end) in enumerate(zip(stages, _steps(setting), ends, strict=True)):
         until = f", until {end:.12g}" if len(stages) > 1 else ""
-        lines.append(f"{setting.place(number):<12} {stage.kind}: {steps} steps of {stage.time_step:g} ({_unit(stage)}){until}")
+        lines.append(
+            f"{setting.place(number):<12} {stage.kind}: {counted(steps, 'step')} of {stage.time_step:g} ({_unit(stage)}){until}"
+        )
     return lines
 
 
@@ -116,7 +133,7 @@ def _priced(
     for number, (dynamics, steps) in enumerate(zip(stages, _steps(setting), strict=True)):
         cost = _step_seconds(setting, system, dynamics, number, state, len(stages))
         name = "step" if len(stages) == 1 else f"step of {number}"
-        lines.append(f"{name:<12} {_span(cost)}, {_count(steps, 'step')} take {_span(cost * steps)}")
+        lines.append(f"{name:<12} {_span(cost)}, {counted(steps, 'step')} take {_span(cost * steps)}")
         total, per_step = total + cost * steps, per_step + cost * steps / schedule.horizon
     stepping = max(per_step * schedule.horizon, 1e-9)
     # what looks at mini-batches is priced under a stage that has some
@@ -126,13 +143,13 @@ def _priced(
         cost, count = _reading_seconds(setting, label, observable, now), _readings(setting, label, observable, events)
         total += cost * count
         lines.append(
-            f"reading      {label}: {count} times, {_span(cost)} each ({cost / max(per_step, 1e-9):.3g} steps), "
+            f"reading      {label}: {counted(count, 'time')}, {_span(cost)} each ({cost / max(per_step, 1e-9):.3g} steps), "
             f"{100 * cost * count / stepping:.3g} % of all steps"
         )
     samples = spec.ensemble.samples
     return [
         *lines,
-        f"foreseen     about {_span(total * samples)} for {_count(samples, 'sample')}",
+        f"foreseen     about {_span(total * samples)} for {counted(samples, 'sample')}",
         *(f"WARNING      {warning}" for warning in setting.warnings(system)),
     ]
 
@@ -190,10 +207,6 @@ def _span(seconds: float) -> str:
 
 def _size(count: int) -> str:
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("s" if number != 1 else "")
 
 
 def _unit(stage: DynamicsOptions) -> str:

@@ -131,7 +131,8 @@ class NetworkOptions(SystemOptions):
         at_once = TOGETHER if self.together else thread_count() if context.device.type == "cpu" else 1
         notes = [
             f"a reading over all terms looks at {len(data.train_y)} examples, {self.chunk} at a time",
-            f"up to {at_once} replicas are looked at at once, each of which takes about {activations / 1e6:.3g} MB meanwhile",
+            f"up to {at_once} {'replicas are' if at_once > 1 else 'replica is'} looked at at once, each of which takes about "
+            f"{activations / 1e6:.3g} MB meanwhile",
         ]
         return Footprint(dof, len(data.train_y), held_bytes(data), activations, tuple(notes), at_once)
 

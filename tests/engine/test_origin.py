@@ -295,7 +295,7 @@ def test_from_single_to_double_precision(tmp_path: Path) -> None:
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("a", {"ensemble": {"replicas": 3}}, "that run has 2 replicas of 5 degrees of freedom, expected 3 of 5"),
     ("a", {"system": {"kind": "quadratic", "n": 6}}, "that run has 2 replicas of 5 degrees of freedom, expected 2 of 6"),
-    ("a", {"ensemble": {"replicas": 2, "samples": 2}}, "holds States of 1 samples, expected 2"),
+    ("a", {"ensemble": {"replicas": 2, "samples": 2}}, "holds States of 1 sample, expected 2"),
     ("a", {"system": {"kind": "pspin", "n": 5}}, "do not lie on this system's sphere"),
     ("a@0.25", {}, "that run kept no configurations; add"),
     ("a@soon", {}, "found 'soon' after the @, expected a waiting time such as"),

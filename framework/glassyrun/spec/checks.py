@@ -13,7 +13,7 @@ from typing import Any
 from glassyrun.options import ObservableOptions, SystemOptions
 from glassyrun.protocol import ROUNDING
 from glassyrun.spec.model import MOST_EVENTS, MOST_NUMBERS, MOST_POINTS, EnsembleOptions, LinearGrid, LogGrid, ScheduleOptions
-from glassyrun.spec.problems import Path
+from glassyrun.spec.problems import Path, counted
 from glassyrun.spec.stages import MOST_STEPS, check_stages
 
 Complain = Callable[..., Any]
@@ -87,7 +87,8 @@ def _check_events(schedule: ScheduleOptions, step: float | None, complain: Compl
 def _check_numbers(ensemble: EnsembleOptions, events: float, complain: Complain) -> None:
     numbers = events * ensemble.samples * ensemble.replicas
     if numbers > MOST_NUMBERS:
-        told = f"{ensemble.samples} samples of {ensemble.replicas} replicas with {events:.0f} readings each are {numbers:.3g} numbers"
+        runs = f"{counted(ensemble.samples, 'sample')} of {counted(ensemble.replicas, 'replica')}"
+        told = f"{runs} with {events:.0f} readings each are {numbers:.3g} numbers"
         complain(("ensemble",), told, f"at most {MOST_NUMBERS:,}", "take fewer, or thin out the grids of schedule")
 
 

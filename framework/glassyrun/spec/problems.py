@@ -52,7 +52,7 @@ class SpecError(GlassyrunError):
     def __str__(self) -> str:
         lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
         if len(self.problems) > MOST_PROBLEMS:
-            lines.append(f"{self.problems[0].file}: and at least {len(self.problems) - MOST_PROBLEMS} more problems")
+            lines.append(f"{self.problems[0].file}: and at least {counted(len(self.problems) - MOST_PROBLEMS, 'more problem')}")
         return "\n".join(lines)
 
 
@@ -100,6 +100,11 @@ def meant(word: str, names: Iterable[str]) -> str:
     """`did you mean 'x'?`, or nothing."""
     name = nearest(word, names)
     return f"did you mean '{name}'?" if name else ""
+
+
+def counted(number: int, what: str) -> str:
+    """`1 sample`, `2 samples`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def listed(names: Iterable[str], conjunction: str = "or") -> str:
