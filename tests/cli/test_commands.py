@@ -46,7 +46,14 @@ def test_a_spec_is_run_in_a_directory_of_its_name(say: Say, calls: Calls) -> Non
     ((spec, options),) = calls.made
     assert (spec.system.n, spec.seed) == (8, 2)
     assert options.pop("directory") == Path("runs/line,seed=2,system.n=8")
-    assert options == {"data_root": None, "start_from": None, "fresh": False, "quiet": False, "max_wall": None}
+    assert options == {
+        "data_root": None,
+        "start_from": None,
+        "fresh": False,
+        "quiet": False,
+        "max_wall": None,
+        "allow_drift": False,
+    }
     assert said.code == 0
     assert said.out.splitlines() == [
         "runs/line,seed=2,system.n=8/result.nc written",
@@ -56,9 +63,24 @@ def test_a_spec_is_run_in_a_directory_of_its_name(say: Say, calls: Calls) -> Non
 
 def test_options_reach_the_engine(say: Say, calls: Calls) -> None:
     said = say("--fresh", "line.toml", "-o", "out dir", "--data", "sets", "--quiet", "--from", "runs/x@3")
-    options = {"data_root": Path("sets"), "start_from": "runs/x@3", "fresh": True, "quiet": True, "max_wall": None}
+    options = {
+        "data_root": Path("sets"),
+        "start_from": "runs/x@3",
+        "fresh": True,
+        "quiet": True,
+        "max_wall": None,
+        "allow_drift": False,
+    }
     assert calls.made[0][1] == {"directory": Path("out dir"), **options}
     assert said.out == ""
+
+
+def test_drift_and_a_limit_reach_the_engine(say: Say, calls: Calls) -> None:
+    assert say("line.toml", "--allow-drift", "--max-wall", "1h30m").code == 0
+    options = calls.made[0][1]
+    assert options["allow_drift"] is True
+    limit = options["max_wall"]
+    assert (limit.seconds, limit.told) == (5400.0, "--max-wall 1h30m")
 
 
 def test_the_directory_says_where_a_run_begins(say: Say, calls: Calls) -> None:
