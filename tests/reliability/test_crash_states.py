@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import attrs
 import pytest
 
 from glassyrun import files, result
@@ -25,15 +26,32 @@ def spec() -> Spec:
     return load(SMALL)
 
 
-@pytest.fixture(scope="module", params=["begun", "resumed"])
-def ops(request: pytest.FixtureRequest, spec: Spec, tmp_path_factory: pytest.TempPathFactory) -> list[Op]:
-    """What a run does to the disk, from nothing or from where it was killed, down to its result."""
+@attrs.frozen
+class Recorded:
+    """What a run does to the disk, down to its result."""
+
+    ops: list[Op]
+    spec: Spec
+    content: bytes
+
+
+@pytest.fixture(scope="module", params=["begun", "resumed", "grown"])
+def recorded(request: pytest.FixtureRequest, spec: Spec, whole: Path, tmp_path_factory: pytest.TempPathFactory) -> Recorded:
+    """From nothing, from where it was killed, or from its end, for a longer horizon."""
     root = tmp_path_factory.mktemp("recorded")
     if request.param == "resumed":
         assert killed(spec, root / RUN, calls(spec, tmp_path_factory.mktemp("counted") / "run") // 2)
+    if request.param == "grown":
+        shutil.copytree(whole, root / RUN)
+        spec = load(SMALL, schedule={**SMALL["schedule"], "horizon": 9.0})
     with Record.of(root) as record:
         assert attempt(spec, root / RUN) == (0, "")
-    return record.ops
+    return Recorded(record.ops, spec, (root / RUN / "result.nc").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def ops(recorded: Recorded) -> list[Op]:
+    return recorded.ops
 
 
 def faults(ops: Sequence[Op]) -> list[str]:
@@ -51,18 +69,20 @@ def test_every_crash_state_is_the_last_commit_or_the_one_under_way(ops: list[Op]
     assert not faults(ops)
 
 
-def test_what_a_crash_leaves_can_be_read_and_gone_on_from(ops: list[Op], spec: Spec, whole: Path, tmp_path: Path) -> None:
+def test_what_a_crash_leaves_can_be_read_and_gone_on_from(recorded: Recorded, tmp_path: Path) -> None:
     """By the program itself, from the disk."""
-    states, generator, truth = list(crashes(ops, RUN)), random.Random(5), result.assemble(whole)
-    chosen = generator.sample(states, OPENED)
-    for number, crash in enumerate(chosen):
+    states, generator = list(crashes(recorded.ops, RUN)), random.Random(5)
+    assert attempt(recorded.spec, tmp_path / "whole") == (0, "")
+    truth = result.assemble(tmp_path / "whole")
+    for number, crash in enumerate(generator.sample(states, OPENED)):
         place = materialised(crash.files, tmp_path / str(number)) / RUN
         if crash.state > 0:
             assert not result.assemble(place).variables or differs(place, truth) is None
         if number < CONTINUED:
-            assert attempt(spec, place) == (0, "")
-            assert (place / "result.nc").read_bytes() == (whole / "result.nc").read_bytes()
+            assert attempt(recorded.spec, place) == (0, "")
+            assert (place / "result.nc").read_bytes() == recorded.content
         shutil.rmtree(tmp_path / str(number), ignore_errors=True)
+    assert (tmp_path / "whole" / "result.nc").read_bytes() == recorded.content
 
 
 def test_no_fsync_can_be_left_out(ops: list[Op]) -> None:
