@@ -39,13 +39,15 @@ def _reason(error: OSError) -> str:
     return remedies.get(error.errno or 0, default)
 
 
-def write_whole(path: Path, content: bytes) -> str:
+def write_whole(path: Path, content: bytes, *, shared: bool = False) -> str:
     """Writes a file so that after a crash it is there whole or not at all; gives back its digest.
+
+    One that is `shared` may be written by a process that does not own the directory, such as `glassyrun collect`.
 
     Raises:
         StorageError: if the file can't be written.
     """
-    beside = path.with_name(f".{path.name}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part" if shared else f".{path.name}.part")
     with storage("writing", path):
         try:
             with open(beside, "wb", opener=no_link) as file:

@@ -23,8 +23,10 @@ LONGEST_SPEC = 4_000_000
 
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Small = Annotated[int, Field(ge=0, le=MOST_VALUES)]
-Name = Annotated[str, Field(pattern=r"^[^/\x00-\x1f]{1,200}$")]
-Text = Annotated[str, Field(max_length=1_000_000)]
+Name = Annotated[str, Field(pattern=r"^[^/\x00-\x1f\x7f-\x9f]{1,200}$")]
+Text = Annotated[str, Field(max_length=1_000_000, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$")]
+"""Lines of text, without the characters that command a terminal."""
+Line = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$")]
 Whole = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 Scalar = Text | Whole | float
 Finite = Whole | Annotated[float, Field(allow_inf_nan=False)]
@@ -172,7 +174,7 @@ class Form(_Form):
     finals: list[_State] = []
     starts: list[_Shard] = []
     done: Small
-    failure: Annotated[str, Field(max_length=100_000)] | None
+    failure: Line | None
     complete: bool
     serial: Annotated[int, Field(ge=0, lt=10**12)]
     format: int

@@ -79,8 +79,8 @@ def write(directory: Path, tell: Callable[[str], None] | None = None) -> Path:
         raise StorageError(
             f"{path}: what is committed can't be written as netCDF ({told}); look for what is strange in manifest.json"
         ) from error
-    sidecar = {"size": len(content), "digest": write_whole(path, content)}
-    write_whole(directory / SIDECAR, json.dumps(sidecar, sort_keys=True).encode())
+    sidecar = {"size": len(content), "digest": write_whole(path, content, shared=True)}
+    write_whole(directory / SIDECAR, json.dumps(sidecar, sort_keys=True).encode(), shared=True)
     if "damaged" in dataset.attrs:
         (tell or Silent().warn)(_lost(directory, dataset.attrs["damaged"].splitlines()))
     return path

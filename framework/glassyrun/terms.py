@@ -24,6 +24,7 @@ MAY_GROW = ("schedule.horizon", "ensemble.samples")
 """Fields that may become larger: every event of the shorter run is one of the longer run."""
 MACHINERY = ("run.device", "run.threads", "run.deterministic")
 """Fields that change no more than the last bits; they may become others where equal bits are given up."""
+LONGEST_SHOWN = 200
 UNPROMISED = "say --allow-drift to go on without the promise of equal bits"
 
 
@@ -52,8 +53,15 @@ def _larger(difference: Difference) -> bool:
 
 
 def _told(difference: Difference) -> str:
-    field, old, new = ("not set" if value is None else str(value) for value in difference)
+    field, old, new = (_shown(value) for value in difference)
     return f"{field} was {old}, now {new}"
+
+
+def _shown(value: object) -> str:
+    """A value in a sentence; the old one may be a stranger's, with characters that command a terminal."""
+    text = "not set" if value is None else str(value)
+    plain = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return plain if len(plain) <= LONGEST_SHOWN else f"{plain[:LONGEST_SHOWN]}…"
 
 
 def begun_threads(manifest: Manifest) -> int | None:

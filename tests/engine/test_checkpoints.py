@@ -206,6 +206,9 @@ HOSTILE = [
     ("serial", 0),
     ("complete", "yes"),
     ("failure", 3),
+    ("failure", "two\nlines"),
+    ("failure", "\x1b[31mred"),
+    ("attributes.warnings", "\x1b]0;title\x07"),
     ("surprise", 1),
 ]
 

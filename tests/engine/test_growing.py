@@ -16,9 +16,10 @@ from tests.engine_tools import DYNAMICS, SYSTEMS, Crash, Killed, load
 
 import glassyrun
 from glassyrun import Observable, ObservableOptions, Reference, Snapshot, State, Variable, api, extension, result
+from glassyrun.plan import plan
 from glassyrun.schedule import Schedule
 from glassyrun.spec.model import Spec
-from glassyrun.store import Store
+from glassyrun.store import Store, read_blob
 
 CASES = [(system, moves) for system in ("quadratic", "pspin", "cnn") for moves in ("langevin", "sgd")]
 EACH_LAG = {"from": 0.0, "per_decade": 8}
@@ -88,11 +89,7 @@ def test_a_run_that_has_grown_is_the_long_run(
     grown, whole = result.assemble(tmp_path / "grown"), result.assemble(tmp_path / "whole")
     assert grown.attrs["complete"] == 1
     agree(grown, whole)
-    left_out = {1.0, 3.0, 10.0} if moves == "sgd" else {0.15, 0.5}
-    if first == "finished":
-        assert set(whole.t_w.values) - set(grown.t_w.values) <= left_out
-    else:
-        assert bytes_of(tmp_path / "grown") == bytes_of(tmp_path / "whole") or set(grown.t_w.values) != set(whole.t_w.values)
+    assert bytes_of(tmp_path / "grown") == bytes_of(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(("system", "moves"), CASES)
@@ -114,6 +111,24 @@ def test_the_result_is_the_same_file_where_no_point_is_missed(
 
 
 @pytest.mark.parametrize("first", ["finished", "killed"])
+def test_the_last_stage_of_a_protocol_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stages with other time steps; killed in the first, grown, and again when it was finished."""
+
+    def staged(horizon: float) -> Spec:
+        stages = [DYNAMICS["sgd"] | {"until": 10.0}, DYNAMICS["langevin"] | {"dt": 0.5}]
+        plain = spec_of("quadratic", "sgd", 20, samples=2).model_dump(by_alias=True)
+        schedule = {"horizon": horizon, "time": [0.0, 5.0, 12.5]}
+        return load({**plain, "dynamics": stages, "schedule": schedule, "observables": [{"kind": "energy"}, {"kind": "msd"}]})
+
+    api.execute(staged(40.0), tmp_path / "whole", quiet=True)
+    execute(staged(15.0), tmp_path / "grown", monkeypatch, Crash(after=3))
+    execute(staged(20.0), tmp_path / "grown", monkeypatch)
+    execute(staged(40.0), tmp_path / "grown", monkeypatch, Crash(after=7))
+    execute(staged(40.0), tmp_path / "grown", monkeypatch)
+    agree(result.assemble(tmp_path / "grown"), result.assemble(tmp_path / "whole"))
+    assert result.assemble(tmp_path / "grown").attrs["stages"] == result.assemble(tmp_path / "whole").attrs["stages"]
+
+
 def test_samples_are_added(first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     three = spec_of("pspin", "langevin", 10, samples=3)
     api.execute(three, tmp_path / "whole", quiet=True)
@@ -154,6 +169,34 @@ def test_indices_move_where_points_come_between(tmp_path: Path, monkeypatch: pyt
     agree(grown, result.assemble(tmp_path / "whole"))
     known = before.energy.dropna("time")
     np.testing.assert_array_equal(grown.energy.sel(time=known.time), known)
+
+
+def test_what_is_kept_for_it_is_what_the_plan_says(tmp_path: Path) -> None:
+    """One x a waiting time and one at the end, of each sample; with momentum beside the last."""
+    spec = spec_of("quadratic", "langevin", 10, samples=3)
+    api.execute(spec, tmp_path, quiet=True)
+    manifest, waiting = manifest_of(tmp_path), len(Schedule.of(spec).t_w)
+    kept = [*manifest.references, *manifest.finals]
+    x = 2 * 5 * 4
+    assert len(kept) == 3 * (waiting + 1)
+    assert sum(read_blob(tmp_path, blob)["x" if "t_w" in blob.about else "state/x"].nbytes for blob in kept) == len(kept) * x
+    assert f"about {len(kept) * x / 1e6:.3g} MB for x at {waiting} waiting times" in plan(spec)
+    run = spec.run.model_copy(update={"extendable": False})
+    assert f"about {3 * x / 1e6:.3g} MB for x at the end" in plan(spec.model_copy(update={"run": run}))
+
+
+def test_nothing_is_kept_for_it_where_the_directory_is_thrown_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    there = api.Experiment
+
+    def look(*arguments: Any, **more: Any) -> Any:
+        experiment = there(*arguments, **more)
+        seen.append(experiment.extendable)
+        return experiment
+
+    monkeypatch.setattr(api, "Experiment", look)
+    glassyrun.run(spec_of("quadratic", "sgd", 10), quiet=True)
+    assert seen == [False]
 
 
 def test_points_in_the_past_are_left_out_loudly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
