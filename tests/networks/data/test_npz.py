@@ -184,3 +184,43 @@ def test_whatever_is_done_to_a_file_it_is_one_sentence(tmp_path_factory, begin, 
         return
     assert arrays.train_x.shape[1:] == (2, 2, 3)
     assert arrays.train_y.max() < 10
+
+
+def _with_members(file: Path, method: int = zipfile.ZIP_STORED, more: int = 0) -> None:
+    with zipfile.ZipFile(file, "w", method) as archive:
+        for name, array in made_up().items():
+            target = io.BytesIO()
+            np.lib.format.write_array(target, array)
+            archive.writestr(f"{name}.npy", target.getvalue())
+        for number in range(more):
+            archive.writestr(f"{number}", b"")
+
+
+def test_a_list_of_more_members_than_a_set_needs_is_not_read(tmp_path, monkeypatch):
+    _with_members(tmp_path / "few.npz", more=900)
+    assert len(npz.read_npz(tmp_path / "few.npz", FORM).train_y) == 20
+    _with_members(tmp_path / "many.npz", more=1000)
+    monkeypatch.setattr(npz.zipfile, "ZipFile", lambda *_: pytest.fail("the members were listed"))
+    with pytest.raises(DataError, match=r"lists 1004 members in \d+ bytes, expected at most 1000 in 1000000") as error:
+        npz.read_npz(tmp_path / "many.npz", FORM)
+    one_sentence(error)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_numpy_does_not_pack_like_is_not_unpacked(tmp_path, method):
+    """bz2 and lzma give out all that a block swells to."""
+    _with_members(tmp_path / "x.npz", method)
+    with pytest.raises(DataError, match=f"train_x is packed by method {method}, expected 0 or 8") as error:
+        npz.read_npz(tmp_path / "x.npz", FORM)
+    one_sentence(error)
+
+
+def test_members_that_share_their_bytes_are_no_bomb(tmp_path):
+    """Two entries of the list that point to one member: each is read by itself, and must be of the form that is asked for."""
+    _with_members(tmp_path / "x.npz")
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    entries = [at for at in range(len(content) - 46) if content[at : at + 4] == b"PK\x01\x02"]
+    content[entries[2] + 42 : entries[2] + 46] = content[entries[0] + 42 : entries[0] + 46]
+    (tmp_path / "x.npz").write_bytes(bytes(content))
+    with pytest.raises(DataError, match="is damaged or no npz file"):
+        npz.read_npz(tmp_path / "x.npz", FORM)
