@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def printable(text: str) -> str:
+    """The text with control characters spelt out: names in a stranger's file must not steer the terminal they are shown on."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else sign.encode("unicode_escape").decode() for sign in text)
+
+
 class GlassyrunError(Exception):
     """Something a user can mend.
 
@@ -13,6 +18,9 @@ class GlassyrunError(Exception):
     """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class Refusal(GlassyrunError):

@@ -120,11 +120,13 @@ def _unplaced(error: SpecError) -> str | None:
 
 def _line_fault(problem: Problem) -> str | None:
     told = str(problem)
+    if not told.isprintable():
+        return f"steers the terminal: {told!r}"
     return f"{len(told)} characters: {told[:300]}" if len(told) > LONGEST else None
 
 
 def _not_a_sentence(told: str, place: str) -> str | None:
-    if "\n" in told or "Traceback" in told or len(told) > LONGEST:
+    if not told.isprintable() or "Traceback" in told or len(told) > LONGEST:
         return f"not one sentence: {told[:500]}"
     return None if place in told else f"does not name {place}: {told}"
 

@@ -6,10 +6,13 @@ import re
 from pathlib import Path
 
 import netCDF4
+import numpy as np
 import pytest
 
 import glassyrun
 from glassyrun.cli import main
+from glassyrun_networks.data.arrays import Form
+from glassyrun_networks.data.npz import read_npz
 
 ROOT = Path(__file__).parents[2]
 SPEC = {
@@ -91,3 +94,31 @@ def test_a_result_that_the_machine_could_not_hold_is_refused() -> None:
     }
     with pytest.raises(glassyrun.Refusal, match=r"observables\.van_hove: '.*' would have 1000 × \d+ × .* of memory; take fewer"):
         glassyrun.run(large, quiet=True)
+
+
+ESCAPE = "\x1b]0;owned\x07\x9b31m\u202e"
+"""Sets a terminal's title and colour, and turns the direction of writing."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"x = {ESCAPE}",
+        f'"{ESCAPE}" = 1',
+        f'[system]\nkind = "{ESCAPE}"',
+        f'[schedule]\nhorizon = 1\nt = {{ "{ESCAPE}" = 1 }}',
+        f'[system]\nkind = "pspin"\nn = 4\nmixture = {{ "{ESCAPE}" = 1.0 }}',
+    ],
+)
+def test_a_message_does_not_steer_the_terminal(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.toml").write_bytes(text.encode())
+    assert main(["plan", str(tmp_path / "x.toml")]) == 2
+    said = capsys.readouterr().err
+    assert all(sign.isprintable() or sign == "\n" for sign in said)
+
+
+def test_nor_do_names_in_an_npz(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", **{ESCAPE: np.zeros(3)})
+    with pytest.raises(glassyrun.DataError) as error:
+        read_npz(tmp_path / "x.npz", Form((4, 4, 3), 10))
+    assert str(error.value).isprintable()

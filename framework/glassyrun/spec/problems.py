@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from glassyrun.errors import GlassyrunError
+from glassyrun.errors import GlassyrunError, printable
 
 Path = tuple[str | int, ...]
 """Where a value sits in the document: keys of tables and indices of arrays."""
@@ -39,7 +39,7 @@ class Problem:
         sentence = f"{place}: {self.found}" if named else f"{place}: {self.field}: {self.found}"
         sentence += f", expected {self.expected}" if self.expected else ""
         sentence += f"; {self.hint}" if self.hint else ""
-        return " ".join(sentence.split())
+        return printable(" ".join(sentence.split()))
 
 
 class SpecError(GlassyrunError):
