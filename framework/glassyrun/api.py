@@ -248,7 +248,7 @@ def _past_result(directory: Path, tell: Reporter) -> Path:
     path = directory / "result.nc"
     if not _result().intact(directory):
         whole = _whole_result(directory)
-        tell.warn(f"{path}: was deleted or changed, and is built again from what was measured")
+        tell.warn(f"{path}: was deleted, changed, or made before the run ended, and is built again from what was measured")
         return whole
     return path
 

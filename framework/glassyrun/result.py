@@ -19,14 +19,14 @@ import xarray as xr
 from torch import Tensor
 
 from glassyrun.errors import StorageError
-from glassyrun.files import read_checked, write_whole
-from glassyrun.manifest import Blob, Manifest, read_manifest
+from glassyrun.files import digest, read_checked, storage, write_whole
+from glassyrun.manifest import MOST_BYTES, Blob, Manifest, read_manifest
 from glassyrun.progress import Silent
 from glassyrun.recorder import coordinate
 from glassyrun.store import read_blob
 
 SIDECAR = "result.json"
-"""Size and digest of `result.nc`, so that a change is noticed."""
+"""Size and digest of `result.nc`, and of the manifest that it was built from, so that a change of either is noticed."""
 MOST_SIDECAR = 10_000
 HEADER = 4_000_000
 """Bytes that a file may have beside its numbers."""
@@ -68,6 +68,7 @@ def write(directory: Path, tell: Callable[[str], None] | None = None) -> Path:
     Raises:
         StorageError: if it can't be written.
     """
+    built_from = _manifest_digest(directory)  # before it is read: a commit in between makes the result one that is built again
     dataset, path = assemble(directory), directory / "result.nc"
     encoding: dict[Any, Any] = {name: {"zlib": True, "shuffle": True, "complevel": 4} for name in dataset.data_vars}
     try:
@@ -79,7 +80,7 @@ def write(directory: Path, tell: Callable[[str], None] | None = None) -> Path:
         raise StorageError(
             f"{path}: what is committed can't be written as netCDF ({told}); look for what is strange in manifest.json"
         ) from error
-    sidecar = {"size": len(content), "digest": write_whole(path, content, shared=True)}
+    sidecar = {"size": len(content), "digest": write_whole(path, content, shared=True), "manifest": built_from}
     write_whole(directory / SIDECAR, json.dumps(sidecar, sort_keys=True).encode(), shared=True)
     if "damaged" in dataset.attrs:
         (tell or Silent().warn)(_lost(directory, dataset.attrs["damaged"].splitlines()))
@@ -117,16 +118,27 @@ def _lost(directory: Path, damaged: Sequence[str]) -> str:
 
 
 def intact(directory: Path) -> bool:
-    """Whether `result.nc` is the file that was written here last."""
+    """Whether `result.nc` is the file that was written here last, from what is committed now.
+
+    A run may have died between its last commit and its result, after someone had collected a part of it.
+    """
     path, sidecar = directory / "result.nc", directory / SIDECAR
     try:
         if sidecar.stat().st_size > MOST_SIDECAR:
             return False
         said = json.loads(sidecar.read_bytes())
+        if said["manifest"] != _manifest_digest(directory):
+            return False
         read_checked(directory, path.name, said["size"], said["digest"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, StorageError):
         return False
     return True
+
+
+def _manifest_digest(directory: Path) -> str | None:
+    path = directory / "manifest.json"
+    with storage("reading", path):
+        return digest(path.read_bytes()) if path.is_file() and path.stat().st_size <= MOST_BYTES else None
 
 
 def _filled(directory: Path, manifest: Manifest) -> tuple[dict[str, np.ndarray], list[str]]:

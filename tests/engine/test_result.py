@@ -154,9 +154,21 @@ def test_a_damaged_result_is_built_again(
     again = api.execute(load(tables("quadratic", "sgd")), tmp_path, quiet=True)
     assert again.already_done
     assert path.read_bytes() == content
-    assert "was deleted or changed, and is built again" in capsys.readouterr().err
+    assert "was deleted, changed, or made before the run ended, and is built again" in capsys.readouterr().err
     api.execute(load(tables("quadratic", "sgd")), tmp_path, quiet=True)
     assert capsys.readouterr().err == ""
+
+
+def test_a_part_is_not_taken_for_the_whole(tmp_path: Path) -> None:
+    """Collected in the middle; then the run dies between its last commit and its result."""
+    spec = load(tables("quadratic", "sgd", run={"checkpoint_seconds": 1e-9}))
+    assert not attempt(spec, tmp_path / "run", Crash(after=5))
+    api.collect(tmp_path / "run")
+    assert attempt(spec, tmp_path / "run", Crash())
+    assert xr.load_dataset(tmp_path / "run" / "result.nc").attrs["complete"] == 0
+    outcome = api.execute(spec, tmp_path / "run", quiet=True)
+    assert outcome.already_done
+    assert outcome.result.read_bytes() == finished(tmp_path / "whole").read_bytes()
 
 
 @pytest.mark.parametrize(
