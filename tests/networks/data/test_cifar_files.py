@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import pickle
+import struct
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from torchvision.datasets import CIFAR10, CIFAR100
 
 from glassyrun import DataError
+from glassyrun_networks.data import recent
 from glassyrun_networks.data.cifar import CifarOptions
 from glassyrun_networks.data.cifar10 import Cifar10Options
 from glassyrun_networks.data.cifar100 import Cifar100Options
@@ -220,3 +224,37 @@ def test_labels_of_a_class_that_is_not_there(kind, originals, monkeypatch):
     with pytest.raises(DataError, match=f"train_y has labels from 0 to {highest}, expected 0 to {highest - 1}") as error:
         table(kind).load(at(originals))
     assert str(originals / table(kind).folder) in one_sentence(error)
+
+
+class Python2(pickle._Pickler):
+    """Writes as Python 2 did, in which the originals were written: text and bytes are one type, and NumPy's names are old."""
+
+    dispatch = dict(pickle._Pickler.dispatch)
+
+    def save_text(self, text: str | bytes) -> None:
+        content = text.encode("latin1") if isinstance(text, str) else text
+        self.write(pickle.BINSTRING + struct.pack("<i", len(content)) + content)
+        self.memoize(text)
+
+    dispatch[str] = dispatch[bytes] = save_text
+
+
+def as_python_2(table: dict[str, object]) -> bytes:
+    target = io.BytesIO()
+    Python2(target, protocol=2).dump(table)
+    return target.getvalue().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def test_files_as_python_2_wrote_them(originals, kind, monkeypatch):
+    folder = originals / table(kind).folder
+    expected = table(kind).load(at(originals))
+    for name, _ in SETS[kind][1].train_list + SETS[kind][1].test_list:
+        content = as_python_2(pickle.loads((folder / name).read_bytes()))
+        assert b"numpy._core" not in content
+        assert pickle.loads(content, encoding="latin1")["data"].dtype == np.uint8
+        (folder / name).write_bytes(content)
+    pin(monkeypatch, kind, folder, originals / table(kind).archive)
+    recent.forget()
+    data = table(kind).load(at(originals))
+    assert torch.equal(data.train_x, expected.train_x)
+    assert torch.equal(data.test_y, expected.test_y)
