@@ -110,7 +110,6 @@ def test_the_result_is_the_same_file_where_no_point_is_missed(
     assert (tmp_path / "grown" / "result.nc").read_bytes() == (tmp_path / "whole" / "result.nc").read_bytes()
 
 
-@pytest.mark.parametrize("first", ["finished", "killed"])
 def test_the_last_stage_of_a_protocol_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages with other time steps; killed in the first, grown, and again when it was finished."""
 
@@ -129,6 +128,7 @@ def test_the_last_stage_of_a_protocol_grows(tmp_path: Path, monkeypatch: pytest.
     assert result.assemble(tmp_path / "grown").attrs["stages"] == result.assemble(tmp_path / "whole").attrs["stages"]
 
 
+@pytest.mark.parametrize("first", ["finished", "killed"])
 def test_samples_are_added(first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     three = spec_of("pspin", "langevin", 10, samples=3)
     api.execute(three, tmp_path / "whole", quiet=True)
