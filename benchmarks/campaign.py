@@ -69,6 +69,7 @@ def kills(asked: argparse.Namespace, place: Path) -> Iterator[Tally]:
     from tests.reliability.kills import Kills
 
     left = {name: round(asked.kills * share) for name, share in SHARES.items()}
+    left["stages"] += asked.kills - sum(left.values())
     tally, lock, finished = Tally("kills", sum(left.values())), threading.Lock(), [0]
 
     def work() -> None:

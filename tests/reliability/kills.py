@@ -10,10 +10,13 @@ from typing import Any
 
 import attrs
 
-from glassyrun import result
+from glassyrun import api, result
 from glassyrun.errors import GlassyrunError
 from tests.reliability import workload
 from tests.reliability.forks import KILLED, ForkServer, moment
+
+COLLECTED = 0.3
+"""Of the runs that were killed."""
 
 
 @attrs.define
@@ -56,9 +59,11 @@ class Kills:
         self.ended(directory, ending.code, ending.said)
 
     def look(self, directory: Path, where: str) -> None:
-        """What is there in between is a part of the whole."""
+        """What is there in between is a part of the whole; now and then a result is made of it, which must not outlive it."""
         if (directory / "manifest.json").exists():
             try:
+                if self.generator.random() < COLLECTED:
+                    api.collect(directory)
                 wrong = workload.differs(directory, self.truth) if result.assemble(directory).variables else None
             except GlassyrunError as error:
                 wrong = str(error)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 
 import pytest
 
+from glassyrun import api
 from tests.reliability.forks import KILLED, ForkServer
 from tests.reliability.kills import Kills
-from tests.reliability.workload import SPECS
+from tests.reliability.workload import SMALL, SPECS, attempt, calls, killed, load
 
 KILLS = 10
 """Of each of the five specs."""
@@ -21,6 +23,21 @@ def test_a_run_that_is_killed_ends_as_if_nothing_had_happened(name: str, server:
     kills.go(KILLS)
     assert kills.killed == KILLS
     assert not kills.violations, kills.violations
+
+
+def test_a_partial_result_is_not_taken_for_the_whole(whole: Path, tmp_path: Path) -> None:
+    """Collected in the middle, then killed at each of the last calls: after the last commit, before its own result is written."""
+    spec = load(SMALL)
+    total = calls(spec, tmp_path / "counted")
+    assert killed(spec, tmp_path / "half", total // 2)
+    api.collect(tmp_path / "half")
+    shutil.copytree(tmp_path / "half", tmp_path / "rest")
+    rest = calls(spec, tmp_path / "rest")
+    for call in range(rest - 30, rest + 1):
+        shutil.copytree(tmp_path / "half", tmp_path / str(call))
+        assert killed(spec, tmp_path / str(call), call)
+        assert attempt(spec, tmp_path / str(call)) == (0, "")
+        assert (tmp_path / str(call) / "result.nc").read_bytes() == (whole / "result.nc").read_bytes(), f"call {call} of {rest}"
 
 
 def test_a_program_that_writes_in_place_is_seen(server: ForkServer, tmp_path: Path) -> None:
