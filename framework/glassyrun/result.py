@@ -80,7 +80,12 @@ def write(directory: Path, tell: Callable[[str], None] | None = None) -> Path:
         raise StorageError(
             f"{path}: what is committed can't be written as netCDF ({told}); look for what is strange in manifest.json"
         ) from error
-    sidecar = {"size": len(content), "digest": write_whole(path, content, shared=True), "manifest": built_from}
+    sidecar = {
+        "size": len(content),
+        "digest": write_whole(path, content, shared=True),
+        "manifest": built_from,
+        "damaged": "damaged" in dataset.attrs,
+    }
     write_whole(directory / SIDECAR, json.dumps(sidecar, sort_keys=True).encode(), shared=True)
     if "damaged" in dataset.attrs:
         (tell or Silent().warn)(_lost(directory, dataset.attrs["damaged"].splitlines()))
@@ -118,7 +123,7 @@ def _lost(directory: Path, damaged: Sequence[str]) -> str:
 
 
 def intact(directory: Path) -> bool:
-    """Whether `result.nc` is the file that was written here last, from what is committed now.
+    """Whether `result.nc` is the file that was written here last, from what is committed now, all of it.
 
     A run may have died between its last commit and its result, after someone had collected a part of it.
     """
@@ -127,7 +132,7 @@ def intact(directory: Path) -> bool:
         if sidecar.stat().st_size > MOST_SIDECAR:
             return False
         said = json.loads(sidecar.read_bytes())
-        if said["manifest"] != _manifest_digest(directory):
+        if said["damaged"] or said["manifest"] != _manifest_digest(directory):
             return False
         read_checked(directory, path.name, said["size"], said["digest"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError, StorageError):

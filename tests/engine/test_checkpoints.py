@@ -80,6 +80,19 @@ def test_the_warning_names_the_file(tmp_path: Path) -> None:
     assert "goes on from the checkpoint before" in warning
 
 
+def test_the_damaged_one_is_never_the_one_before(tmp_path: Path) -> None:
+    """Killed right after it fell back: what is damaged is not named any more."""
+    spec = spec_of()
+    assert not attempt(spec, tmp_path, Crash(after=4))
+    newest, before = manifest_of(tmp_path).checkpoint, manifest_of(tmp_path).previous
+    assert newest is not None
+    flipped(tmp_path / newest.file)
+    assert not attempt(spec, tmp_path, Crash(after=1))
+    assert manifest_of(tmp_path).checkpoint == before
+    assert manifest_of(tmp_path).previous is None
+    assert not (tmp_path / newest.file).exists()
+
+
 def test_two_damaged_checkpoints_are_one_sentence(tmp_path: Path) -> None:
     spec = spec_of()
     assert not attempt(spec, tmp_path, Crash(after=4))
