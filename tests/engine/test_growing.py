@@ -171,6 +171,15 @@ def test_indices_move_where_points_come_between(tmp_path: Path, monkeypatch: pyt
     np.testing.assert_array_equal(grown.energy.sel(time=known.time), known)
 
 
+def test_what_no_commit_saw_before_its_last_reading_is_kept_too(tmp_path: Path) -> None:
+    """One commit, at the end: in memory all references are gone by then."""
+    for steps, name in ((10, "grown"), (100, "grown"), (100, "whole")):
+        plain = spec_of("quadratic", "sgd", steps)
+        rarely = plain.run.model_copy(update={"checkpoint_seconds": 60.0})
+        api.execute(plain.model_copy(update={"run": rarely}), tmp_path / name, quiet=True)
+    assert bytes_of(tmp_path / "grown") == bytes_of(tmp_path / "whole")
+
+
 def test_what_is_kept_for_it_is_what_the_plan_says(tmp_path: Path) -> None:
     """One x a waiting time and one at the end, of each sample; with momentum beside the last."""
     spec = spec_of("quadratic", "langevin", 10, samples=3)
