@@ -61,9 +61,11 @@ class Store:
                 for part in FOLDERS:
                     (directory / part).mkdir(exist_ok=True)
                     inside(directory, directory / part)
-            store._remove_litter()
             if manifest.untouched:
                 store._commit_manifest(manifest)  # before any other file: it is what tells that the directory is ours
+            if fresh:
+                store._clear()
+            store._remove_litter()
             if not _holds(directory / "spec.toml", manifest.spec.encode()):
                 write_whole(directory / "spec.toml", manifest.spec.encode())
         except BaseException:
@@ -73,16 +75,13 @@ class Store:
 
     @classmethod
     def _claimed(cls, directory: Path, fresh: bool) -> Manifest | None:
-        """The manifest of a directory that is ours; None for an empty one.
+        """The manifest of a directory that is ours; None for an empty one, or where all begins anew.
 
         Raises:
             StorageError: if it holds files that no run wrote: nothing of a user's is ever overwritten or removed.
         """
         if (directory / "manifest.json").exists():
-            if not fresh:
-                return read_manifest(directory)
-            cls._clear(directory)
-            return None
+            return None if fresh else read_manifest(directory)
         with storage("reading", directory):
             foreign = [path.name for path in directory.iterdir() if not _left_behind(path)]
         if foreign:
@@ -92,17 +91,11 @@ class Store:
             )
         return None
 
-    @staticmethod
-    def _clear(directory: Path) -> None:
-        """Removes the files of a run, and nothing else."""
-        with storage("clearing the run directory", directory):
-            for name in ("manifest.json", *BESIDE):  # the manifest first: it is the commit
-                (directory / name).unlink(missing_ok=True)
-            for part in FOLDERS:
-                inside(directory, directory / part)
-                for path in (directory / part).glob("*.safetensors"):
-                    if OURS.fullmatch(path.name):
-                        path.unlink()
+    def _clear(self) -> None:
+        """Removes what the run before has written beside its tensors, once the new manifest is there: a kill leaves one or the other."""
+        with storage("clearing the run directory", self.directory):
+            for name in BESIDE:
+                (self.directory / name).unlink(missing_ok=True)
 
     def close(self) -> None:
         self.possession.release()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tests.engine.test_resume import attempt
-from tests.engine_tools import Crash, load, tables
+from tests.engine_tools import Crash, Killed, load, tables
 
 import glassyrun
 from glassyrun import api, result
@@ -37,6 +39,29 @@ def test_fresh_removes_a_run_and_nothing_else(tmp_path: Path) -> None:
     assert result.assemble(tmp_path / "run").attrs["seed"] == 8
     assert len(old) > 2
     assert old.isdisjoint(path.read_bytes() for path in (tmp_path / "run" / "shards").glob("0*"))
+
+
+def test_a_kill_while_fresh_clears_leaves_a_directory_to_go_on_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At each file that is removed; once it took the rest of the old run for a stranger's files."""
+    spec, other = (load(tables("quadratic", "sgd", seed=seed)) for seed in (3, 8))
+    unlink, left = Path.unlink, 0
+    for allowed in range(40):
+        api.execute(spec, tmp_path / "run", quiet=True, fresh=True)
+        calls = iter(range(allowed))
+
+        def dying(path: Path, missing_ok: bool = False, calls: Iterator[int] = calls) -> None:
+            if next(calls, None) is None:
+                raise Killed
+            unlink(path, missing_ok)
+
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            patch.setattr(Path, "unlink", dying)
+            api.execute(other, tmp_path / "run", quiet=True, fresh=True)
+            break
+        api.execute(other, tmp_path / "run", quiet=True)
+        assert result.assemble(tmp_path / "run").attrs["seed"] == 8
+        left += 1
+    assert left > 5
 
 
 def test_a_refused_spec_can_be_mended_in_place(tmp_path: Path) -> None:
