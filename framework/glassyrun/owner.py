@@ -103,7 +103,7 @@ class Possession:
         try:
             before = Owner.read(directory)
             # who can't be asked from here may run on another host of a file system whose locks don't reach it
-            if before is not None and before.pid != os.getpid() and not before.gone:
+            if before is not None and not before.gone and (before.machine, before.pid) != (_machine(), os.getpid()):
                 _wait_and_see(directory, before, tell, pause)
             owner = Owner.here()
             with storage("writing", directory / OWNER):

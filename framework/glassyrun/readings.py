@@ -11,7 +11,7 @@ from typing import TypeVar
 import attrs
 
 from glassyrun.dropped import drop
-from glassyrun.errors import GlassyrunError, OutOfMemory, StorageError
+from glassyrun.errors import GlassyrunError, Locked, OutOfMemory, StorageError
 from glassyrun.experiment import Experiment
 from glassyrun.guard import plugin_code
 from glassyrun.observable import Observable, Reference, Snapshot
@@ -104,7 +104,7 @@ class Readings:
 
         Whatever goes wrong here must not hide why the run ends; the last commit is there to go on from.
         """
-        with contextlib.suppress(StorageError, MemoryError, RuntimeError):
+        with contextlib.suppress(StorageError, Locked, MemoryError, RuntimeError):
             self.experiment.store.keep(self.recorder.drain(), {"sample": self.sample})
 
 

@@ -182,11 +182,13 @@ class Store:
     def keep(self, measured: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
         """Makes readings durable where there is no State to go on from; they are read again, alike, after a resume."""
         if measured:
+            self.possession.check()  # no commit asked before
             draft = self._draft()
             draft.shards.append(self._write(draft, "shards", "measured", measured, about))
             self._commit_manifest(draft)
 
     def finish(self) -> None:
+        self.possession.check()
         self._commit_manifest(attrs.evolve(self.manifest, complete=True))
 
     def fail(self, message: str) -> None:

@@ -14,11 +14,13 @@ from typing import Any
 
 import attrs
 import pytest
+import torch
 
 import glassyrun
 from glassyrun import heartbeat, owner
 from glassyrun.heartbeat import Heartbeat, read_sidecar, text, write_sidecar
 from glassyrun.owner import Owner, Possession
+from glassyrun.store import Store
 
 
 class Watcher:
@@ -180,6 +182,25 @@ def test_of_two_that_wait_for_a_dead_owner_one_goes_on(tmp_path: Path, no_flock:
         Watcher(meanwhile).take(tmp_path)
     first[0].check()
     first[0].release()
+
+
+def test_a_process_of_another_host_with_the_same_pid_is_another_one(tmp_path: Path) -> None:
+    """In containers the number is small, and the same everywhere."""
+    leave(tmp_path, host="far", machine="elsewhere", pid=os.getpid())
+    with pytest.raises(glassyrun.Locked, match="host far"):
+        Watcher(beating(tmp_path)).take(tmp_path)
+
+
+def test_who_was_taken_over_keeps_no_readings_and_finishes_nothing(tmp_path: Path) -> None:
+    """Its manifest is older than that of the process which runs there now."""
+    store = Store.open(tmp_path, "")
+    before = (tmp_path / "manifest.json").read_bytes()
+    leave(tmp_path, host="far", machine="elsewhere", pid=4)
+    for write in (lambda: store.keep({"value/energy": torch.zeros(1)}, {"sample": 0}), store.finish):
+        with pytest.raises(glassyrun.Locked):
+            write()
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    store.close()
 
 
 def test_who_slept_while_another_took_over_leaves_it_alone(tmp_path: Path) -> None:
