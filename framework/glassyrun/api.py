@@ -196,7 +196,7 @@ def _execute(
     own = None if start_from is None or fresh else _own_copy(directory)
     try:
         origin = None if start_from is None else Origin.read(start_from, spec.ensemble.samples, but=directory)
-    except StorageError as error:
+    except (StorageError, Refusal) as error:  # also where that run stands at other steps by now, or has diverged
         if own is None:
             raise
         origin = None

@@ -17,7 +17,7 @@ from glassyrun.errors import Refusal, StorageError
 from glassyrun.files import digest
 from glassyrun.manifest import Manifest, read_manifest
 from glassyrun.references import pack, unpack
-from glassyrun.spec.dump import spec_tables
+from glassyrun.spec.dump import same_whatever_its_length, spec_tables
 from glassyrun.spec.model import Spec
 from glassyrun.spec.problems import counted
 from glassyrun.state import State
@@ -82,7 +82,8 @@ class Origin:
         """What the result says, JSON: no path of a machine, but what the numbers depend on."""
         digests = [state_digest(state) for state in self.states]
         state = digests[0] if len(digests) == 1 else digest("".join(digests).encode())
-        spec = digest(self.spec.encode())
+        fields = same_whatever_its_length(tomli.loads(self.spec))  # the other run may grow, and is the same run
+        spec = digest(json.dumps(fields, sort_keys=True, default=str).encode())
         about = {"spec": spec, "state": state, "step": self.step, "time": self.time, "what": self.what}
         return json.dumps(about, sort_keys=True)
 

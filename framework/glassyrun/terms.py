@@ -14,16 +14,10 @@ from glassyrun.errors import Refusal
 from glassyrun.experiment import Setting
 from glassyrun.manifest import Manifest
 from glassyrun.progress import Reporter
-from glassyrun.spec.dump import Difference, diff_specs, dump_spec
+from glassyrun.spec.dump import MACHINERY, MAY_GROW, NO_NUMBER_DEPENDS_ON, Difference, diff_specs, dump_spec
 from glassyrun.spec.model import Spec
 from glassyrun.store import Store
 
-NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds", "run.extendable", "run.on_error")
-"""Fields that may change under a run."""
-MAY_GROW = ("schedule.horizon", "ensemble.samples")
-"""Fields that may become larger: every event of the shorter run is one of the longer run."""
-MACHINERY = ("run.device", "run.threads", "run.deterministic")
-"""Fields that change no more than the last bits; they may become others where equal bits are given up."""
 LONGEST_SHOWN = 200
 UNPROMISED = "say --allow-drift to go on without the promise of equal bits"
 

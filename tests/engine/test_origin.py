@@ -18,6 +18,7 @@ from tests.engine_tools import Crash, Killed, load, tables
 import glassyrun
 from glassyrun import Refusal, State, StorageError, api, files, result
 from glassyrun.experiment import Experiment, Setting
+from glassyrun.extension import grow
 from glassyrun.machine import numerics
 from glassyrun.origin import Origin, state_digest, taken_over
 from glassyrun.references import unpack
@@ -259,6 +260,30 @@ def test_it_goes_on_where_the_other_run_is_not_there_any_more(
         with pytest.raises(StorageError, match="holds no run"):
             api.execute(spec, tmp_path / place, start_from=tmp_path / "a", quiet=True, fresh=fresh)
     assert (tmp_path / "parts" / "result.nc").exists()
+
+
+def test_it_goes_on_where_the_other_run_has_grown_since(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """With the one State that it was begun from; also while the other run's samples stand at different steps."""
+    spec, other = (spec_of(HOT, horizon, ensemble={"samples": 2, "replicas": 2}, run=FREQUENT) for horizon in (0.5, 1.0))
+    ran(spec, tmp_path / "a")
+    ran(spec, tmp_path / "whole", tmp_path / "a")
+    for name in ("parts", "others"):
+        stopped(spec, tmp_path / name, tmp_path / "a")
+    other = other.model_copy(update={"schedule": spec.schedule.model_copy(update={"horizon": 1.0})})
+    store = Store.open(tmp_path / "a", dump_spec(spec))
+    setting, crash = grow(store, Setting.of(other), [("schedule.horizon", 0.5, 1.0)], Crash()), Crash(after=4)
+    with numerics(other), pytest.raises(Killed):
+        other.system.solver().run(Experiment(setting, store, crash, crash.stop))
+    store.close()
+    capsys.readouterr()
+    api.execute(spec, tmp_path / "parts", start_from=tmp_path / "a", quiet=True)
+    assert "its samples stand at the steps 10, " in (told := capsys.readouterr().err)
+    assert "goes on from its own copy" in told
+    api.execute(other, tmp_path / "a", quiet=True)
+    api.execute(spec, tmp_path / "others", start_from=tmp_path / "a", quiet=True)
+    assert "that run has gone on since" in capsys.readouterr().err
+    for name in ("parts", "others"):
+        assert (tmp_path / name / "result.nc").read_bytes() == (tmp_path / "whole" / "result.nc").read_bytes()
 
 
 def stopped(spec: Spec, directory: Path, origin: Path) -> None:

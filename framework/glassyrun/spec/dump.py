@@ -12,6 +12,12 @@ from glassyrun.errors import Refusal
 from glassyrun.spec.model import Spec
 from glassyrun.spec.words import key_of
 
+NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds", "run.extendable", "run.on_error")
+"""Fields that may change under a run."""
+MAY_GROW = ("schedule.horizon", "ensemble.samples")
+"""Fields that may become larger: every event of the shorter run is one of the longer run."""
+MACHINERY = ("run.device", "run.threads", "run.deterministic")
+"""Fields that change no more than the last bits; they may become others where equal bits are given up."""
 Difference = tuple[str, Any, Any]
 """Field, old value, new value; None where there is none."""
 
@@ -70,3 +76,9 @@ def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[place] = value
     return flat
+
+
+def same_whatever_its_length(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a dumped spec that stay what they are in a run that grows, is interrupted or drifts."""
+    changing = (*NO_NUMBER_DEPENDS_ON, *MAY_GROW, *MACHINERY)
+    return {name: value for name, value in _flat(tables).items() if name not in changing}
