@@ -29,7 +29,7 @@ from glassyrun.spec.load import dump_spec, load_spec
 from glassyrun.spec.model import Spec
 from glassyrun.stopping import WallLimit, listening, stop_before, wall_limit
 from glassyrun.store import Store
-from glassyrun.terms import begun_threads, check_promise, growth, tell_of_the_past
+from glassyrun.terms import begun_threads, check_promise, drift_on, growth, tell_of_the_past
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -215,8 +215,10 @@ def _execute(
                 f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or change the spec"
             )
         with numerics(spec, begun_threads(store.manifest)):
-            check_promise(store, setting, reporter(quiet), allow_drift=allow_drift)
+            changed = check_promise(store, setting, allow_drift=allow_drift)
             setting = grow(store, setting, grown, reporter(quiet)) if grown else setting.gridded(store.manifest.grids)
+            if changed:
+                drift_on(store, setting, changed, reporter(quiet))
             _solve(Experiment(setting, store, reporter(quiet), stop, limit, lasting=lasting))
         return Outcome(directory, _whole_result(directory))
     finally:

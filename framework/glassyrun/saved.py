@@ -97,8 +97,9 @@ def _resume_from_older(trajectory: Trajectory, older: Blob, wrong: str) -> None:
             "or begin anew with --fresh"
         ) from error
     store.fall_back(older)
+    same = "" if "drift" in store.manifest.attributes else ", with the same numbers"
     trajectory.experiment.reporter.warn(
-        f"{wrong}; the run goes on from the checkpoint before, {older.file} of step {older.about['step']}, with the same numbers"
+        f"{wrong}; the run goes on from the checkpoint before, {older.file} of step {older.about['step']}{same}"
     )
 
 

@@ -140,7 +140,12 @@ class Store:
         sound = [
             blob for blob in old.references if blob.sample != checkpoint.sample or blob.about["since"] <= checkpoint.about["step"]
         ]
-        self._commit_manifest(attrs.evolve(old, checkpoint=checkpoint, previous=None, references=sound))
+        attributes = dict(old.attributes)
+        if "drift" in attributes:  # it may have been made on the terms before
+            attributes["drift"] += (
+                f"\nfrom step {checkpoint.about['step']} of sample {checkpoint.sample} on again: a checkpoint was damaged"
+            )
+        self._commit_manifest(attrs.evolve(old, checkpoint=checkpoint, previous=None, references=sound, attributes=attributes))
         self._sweep(old)
 
     def replace(self, draft: Manifest, shards: Sequence[tuple[int, Mapping[str, Tensor]]] = ()) -> None:

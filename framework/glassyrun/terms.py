@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -64,41 +65,45 @@ def begun_threads(manifest: Manifest) -> int | None:
     return None if threads is None else int(threads)
 
 
-def check_promise(store: Store, setting: Setting, tell: Reporter, *, allow_drift: bool = False) -> None:
+def check_promise(store: Store, setting: Setting, *, allow_drift: bool = False) -> str:
     """A resumed run must repeat the bits of an uninterrupted one, so nothing they depend on may have changed.
 
-    With `allow_drift` the run goes on all the same: it warns, and the result says from where on the terms are others.
+    With `allow_drift` the run may go on all the same; what has changed is given back in words, for `drift_on`.
 
     Raises:
         Refusal: naming what has changed.
     """
     manifest = store.manifest
     if manifest.untouched:
-        return
+        return ""
     changed = drift({**manifest.attributes, **manifest.terms}, setting.promise())
     if changed and not allow_drift:
         raise Refusal(
             f"{store.directory}: the run was begun on other terms ({'; '.join(changed)}); go on under the same, begin anew with "
             f"--fresh, or {UNPROMISED}"
         )
-    old_spec, new_spec = tomli.loads(manifest.spec), dump_spec(setting.spec)
-    machinery = [_told(d) for d in diff_specs(old_spec, setting.spec) if d[0] in MACHINERY]
-    if changed or machinery:
-        told = "; ".join(dict.fromkeys([*changed, *machinery]))
-        tell.warn(f"the terms have changed ({told}): from here on the bits are not those of a run that never stopped")
-        _drift_on(store, setting, told, new_spec)
+    machinery = [_told(d) for d in diff_specs(tomli.loads(manifest.spec), setting.spec) if d[0] in MACHINERY]
+    return "; ".join(dict.fromkeys([*changed, *machinery]))
 
 
-def _drift_on(store: Store, setting: Setting, told: str, new_spec: str) -> None:
-    """Commits that the run goes on under other terms. What may have grown as well is committed by itself."""
-    manifest = store.manifest
-    stands = manifest.checkpoint.about if manifest.checkpoint else {"sample": manifest.done, "step": 0}
-    entry = f"from step {stands['step']} of sample {stands['sample']} on: {told}"
-    drifted = "\n".join([*str(manifest.attributes.get("drift", "")).splitlines(), entry])
-    same_size = not any(d[0] in MAY_GROW for d in diff_specs(tomli.loads(manifest.spec), setting.spec))
-    spec = new_spec if same_size else manifest.spec
+def drift_on(store: Store, setting: Setting, changed: str, tell: Reporter) -> None:
+    """Commits that the run, which has grown if it was to grow, goes on under other terms; the result says from where on."""
+    tell.warn(f"the terms have changed ({changed}): from here on the bits are not those of a run that never stopped")
+    manifest, spec = store.manifest, dump_spec(setting.spec)
+    drifted = "\n".join([*str(manifest.attributes.get("drift", "")).splitlines(), f"from {_standing(manifest)} on: {changed}"])
     attributes = {**manifest.attributes, "drift": drifted, "spec": spec}
     store.replace(attrs.evolve(manifest, attributes=attributes, terms=setting.promise(), spec=spec))
+
+
+def _standing(manifest: Manifest) -> str:
+    """Where samples go on from: the one under way, and those that had been finished before the run grew."""
+    blobs = [*manifest.finals, *([manifest.checkpoint] if manifest.checkpoint else [])]
+    steps = {blob.sample: blob.about["step"] for blob in blobs if blob.sample >= manifest.done} or {manifest.done: 0}
+    groups = [(step, [sample for sample, _ in pairs]) for step, pairs in groupby(sorted(steps.items()), lambda pair: pair[1])]
+    return ", ".join(
+        f"step {step} of sample {samples[0]}" if len(samples) == 1 else f"step {step} of samples {samples[0]} to {samples[-1]}"
+        for step, samples in groups
+    )
 
 
 def drift(begun: Mapping[str, Any], now: Mapping[str, str]) -> list[str]:

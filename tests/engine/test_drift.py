@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tomli_w
-from tests.engine.test_checkpoints import manifest_of
+from tests.engine.test_checkpoints import flipped, manifest_of
 from tests.engine.test_resume import attempt
 from tests.engine_tools import Crash, load, tables
 
 import glassyrun
 from glassyrun import api, cli, result
 from glassyrun.experiment import Setting
-from glassyrun.spec.model import Spec
+from glassyrun.spec.model import EnsembleOptions, Spec
 
 OFTEN = {"checkpoint_seconds": 1e-9}
 
@@ -94,6 +94,50 @@ def test_threads_of_the_spec_may_change_by_request(tmp_path: Path) -> None:
     assert "run.threads was 1, now 2" in ds.attrs["drift"]
     assert "threads = 2" in ds.attrs["spec"]
     assert api.execute(spec_of(threads=2), tmp_path, quiet=True).already_done
+
+
+def test_a_run_that_grows_says_from_where_each_sample_drifts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished samples go on from their ends; added ones are other ones from the start."""
+    ensemble = {"replicas": 2, "samples": 2}
+    short, long = (
+        spec_of(steps).model_copy(update={"ensemble": EnsembleOptions.model_validate(ensemble)}) for steps in (12, 120)
+    )
+    more = short.model_copy(update={"ensemble": short.ensemble.model_copy(update={"samples": 3})})
+    for spec, place in ((long, "longer"), (more, "more")):
+        api.execute(short, tmp_path / place, quiet=True)
+        with monkeypatch.context() as patch:
+            elsewhere(patch, device="an abacus")
+            api.execute(spec, tmp_path / place, quiet=True, allow_drift=True)
+    said = [result.assemble(tmp_path / place).attrs["drift"] for place in ("longer", "more")]
+    assert said[0].startswith("from step 12 of samples 0 to 1 on: device was")
+    assert said[1].startswith("from step 0 of sample 2 on: device was")
+
+
+def test_a_growth_that_is_refused_is_no_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lags = {"t": {"from": 0.0, "n": 6}}
+    short, long = (load(tables("quadratic", "sgd", schedule={"horizon": steps} | lags)) for steps in (10.0, 35.0))
+    api.execute(short, tmp_path, quiet=True)
+    before = (tmp_path / "manifest.json").read_bytes()
+    elsewhere(monkeypatch, device="an abacus")
+    with pytest.raises(glassyrun.Refusal, match="is no point of the grid"):
+        api.execute(long, tmp_path, quiet=True, allow_drift=True)
+    assert (tmp_path / "manifest.json").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_takes_the_drift_back_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert not attempt(spec_of(), tmp_path, Crash(after=5))
+    manifest = manifest_of(tmp_path)
+    assert manifest.checkpoint is not None
+    assert manifest.previous is not None
+    flipped(tmp_path / manifest.checkpoint.file)
+    elsewhere(monkeypatch, device="an abacus")
+    api.execute(spec_of(), tmp_path, quiet=True, allow_drift=True)
+    said = result.assemble(tmp_path).attrs["drift"].splitlines()
+    assert said[0].startswith(f"from step {manifest.checkpoint.about['step']} of sample 0 on: device was")
+    assert said[1] == f"from step {manifest.previous.about['step']} of sample 0 on again: a checkpoint was damaged"
+    assert "with the same numbers" not in capsys.readouterr().err
 
 
 def test_another_seed_is_no_drift(tmp_path: Path) -> None:
