@@ -68,18 +68,16 @@ def write(directory: Path, tell: Callable[[str], None] | None = None) -> Path:
     Raises:
         StorageError: if it can't be written.
     """
-    built_from = _manifest_digest(directory)  # before it is read: a commit in between makes the result one that is built again
-    dataset, path = assemble(directory), directory / "result.nc"
-    encoding: dict[Any, Any] = {name: {"zlib": True, "shuffle": True, "complevel": 4} for name in dataset.data_vars}
-    try:
-        with _scratch(directory, dataset.nbytes) as scratch:
-            dataset.to_netcdf(scratch, engine="netcdf4", encoding=encoding)
-            content = scratch.read_bytes()
-    except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
-        told = " ".join(str(error).split())[:200]
-        raise StorageError(
-            f"{path}: what is committed can't be written as netCDF ({told}); look for what is strange in manifest.json"
-        ) from error
+    path = directory / "result.nc"
+    while True:
+        built_from = _manifest_digest(
+            directory
+        )  # before it is read: a commit in between makes the result one that is built again
+        dataset = assemble(directory)
+        content = _as_netcdf(directory, dataset)
+        # a run that has ended meanwhile has written the whole: a part must not replace it
+        if dataset.attrs["complete"] or "failure" in dataset.attrs or not _ended(directory):
+            break
     sidecar = {
         "size": len(content),
         "digest": write_whole(path, content, shared=True),
@@ -90,6 +88,25 @@ def write(directory: Path, tell: Callable[[str], None] | None = None) -> Path:
     if "damaged" in dataset.attrs:
         (tell or Silent().warn)(_lost(directory, dataset.attrs["damaged"].splitlines()))
     return path
+
+
+def _ended(directory: Path) -> bool:
+    manifest = read_manifest(directory)
+    return manifest is not None and (manifest.complete or manifest.failure is not None)
+
+
+def _as_netcdf(directory: Path, dataset: xr.Dataset) -> bytes:
+    """The file that holds a dataset."""
+    encoding: dict[Any, Any] = {name: {"zlib": True, "shuffle": True, "complevel": 4} for name in dataset.data_vars}
+    try:
+        with _scratch(directory, dataset.nbytes) as scratch:
+            dataset.to_netcdf(scratch, engine="netcdf4", encoding=encoding)
+            return scratch.read_bytes()
+    except (OSError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        told = " ".join(str(error).split())[:200]
+        raise StorageError(
+            f"{directory / 'result.nc'}: what is committed can't be written as netCDF ({told}); look for what is strange in manifest.json"
+        ) from error
 
 
 @contextlib.contextmanager

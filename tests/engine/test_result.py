@@ -162,6 +162,24 @@ def test_a_damaged_result_is_built_again(
     assert capsys.readouterr().err == ""
 
 
+def test_a_part_that_was_collected_slowly_does_not_replace_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends, and writes its result, between the moment that `collect` reads the shards and its own rename."""
+    spec = load(tables("quadratic", "sgd", run={"checkpoint_seconds": 1e-9}))
+    assert not attempt(spec, tmp_path, Crash(after=4))
+    build, meanwhile = result._as_netcdf, [lambda: api.execute(spec, tmp_path, quiet=True)]
+
+    def slowly(directory: Path, dataset: xr.Dataset) -> bytes:
+        content = build(directory, dataset)
+        if meanwhile:
+            meanwhile.pop()()
+        return content
+
+    monkeypatch.setattr(result, "_as_netcdf", slowly)
+    api.collect(tmp_path)
+    assert xr.load_dataset(tmp_path / "result.nc").attrs["complete"] == 1
+    assert result.intact(tmp_path)
+
+
 def test_a_part_is_not_taken_for_the_whole(tmp_path: Path) -> None:
     """Collected in the middle; then the run dies between its last commit and its result."""
     spec = load(tables("quadratic", "sgd", run={"checkpoint_seconds": 1e-9}))
