@@ -15,6 +15,7 @@ from glassyrun.errors import StorageError
 from glassyrun.heartbeat import STATUS, number, read_sidecar, text
 from glassyrun.manifest import Manifest, read_manifest
 from glassyrun.owner import STILL_SECONDS, Owner
+from glassyrun.spec.problems import counted
 
 LOOK_SECONDS = 1.0
 PLAIN_SECONDS = 10.0
@@ -53,6 +54,8 @@ class Follower:
         if owner is None:
             return _ended(manifest, self.directory)
         if owner.gone or not self._beats(owner, status):
+            if Owner.read(self.directory) != owner:  # it has ended in good order since it was looked for
+                return self.look()
             return Seen(
                 "dead", f"dead: {_process(owner)} {_why(owner)}; {_committed(manifest)}, the same command goes on from there"
             )
@@ -163,10 +166,17 @@ def _ended(manifest: Manifest | None, directory: Path) -> Seen:
 
 def _committed(manifest: Manifest | None) -> str:
     """Where the last commit was."""
-    if manifest is None or manifest.checkpoint is None:
+    stands = (
+        None if manifest is None else manifest.checkpoint or manifest.final(manifest.done)
+    )  # a run that has grown rests there
+    if manifest is None or stands is None:
         done = 0 if manifest is None else manifest.done
-        return f"{done} samples are finished and committed" if done else "nothing is committed yet"
-    return f"committed up to step {manifest.checkpoint.about['step']} of sample {manifest.done + 1}"
+        return (
+            f"{counted(done, 'sample')} {'is' if done == 1 else 'are'} finished and committed"
+            if done
+            else "nothing is committed yet"
+        )
+    return f"committed up to step {stands.about['step']} of sample {stands.sample + 1}"
 
 
 def _process(owner: Owner) -> str:

@@ -101,6 +101,8 @@ def read_manifest(directory: Path) -> Manifest | None:
             about = os.stat(path)
         except FileNotFoundError:
             return None
+        except NotADirectoryError:
+            raise StorageError(f"{directory}: is a file, expected the directory that a run wrote") from None
         if not stat.S_ISREG(about.st_mode) or about.st_size > MOST_BYTES:
             raise StorageError(f"{path}: no file of a run, expected JSON of at most {MOST_BYTES} bytes; restore it")
         inside(directory, path)

@@ -20,6 +20,8 @@ from tests.engine_tools import Crash, load, tables
 import glassyrun
 from glassyrun import State, api, follow_run
 from glassyrun.cli import main
+from glassyrun.experiment import Setting
+from glassyrun.extension import grow
 from glassyrun.follow_run import Follower, follow
 from glassyrun.heartbeat import read_sidecar, write_sidecar
 from glassyrun.owner import STILL_SECONDS, Owner
@@ -67,6 +69,37 @@ def test_a_process_of_this_machine_that_died(tmp_path: Path) -> None:
     seen = Follower(tmp_path).look()
     assert seen.verdict == "dead"
     assert re.fullmatch(r"dead: pid \d+ on host here is gone; nothing is committed yet, the same command goes on .*", seen.line)
+
+
+def test_a_process_that_ended_in_good_order_while_it_was_looked_at_has_not_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive(tmp_path)
+
+    def ends(owner: Owner) -> bool:
+        (tmp_path / "owner.json").unlink(missing_ok=True)
+        return True
+
+    monkeypatch.setattr(Owner, "gone", property(ends))
+    assert Follower(tmp_path).look().verdict == "stopped"
+
+
+def test_a_run_that_was_stopped_after_it_has_grown(tmp_path: Path) -> None:
+    """Its first sample rests at the end of the shorter run, and nothing is lost."""
+    short, long = (load(tables("quadratic", "sgd", schedule={"horizon": steps})) for steps in (10.0, 100.0))
+    api.execute(short, tmp_path, quiet=True)
+    store = Store.open(tmp_path, dump_spec(short))
+    grow(store, Setting.of(long), [("schedule.horizon", 10.0, 100.0)], Crash())
+    store.close()
+    assert Follower(tmp_path).look().line == "stopped: committed up to step 10 of sample 1; the same command goes on"
+
+
+def test_a_file_is_no_run(tmp_path: Path) -> None:
+    """As is typed where `plot` takes the result itself."""
+    (tmp_path / "result.nc").write_bytes(b"")
+    for look in (lambda path: Follower(path).look(), api.collect):
+        with pytest.raises(glassyrun.StorageError, match=r"result\.nc: is a file, expected the directory that a run wrote$"):
+            look(tmp_path / "result.nc")
 
 
 def test_a_heart_on_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
