@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Container, Mapping, MutableMapping
 from typing import Any
 
 from glassyrun.errors import StorageError
@@ -46,9 +46,14 @@ def drop(attributes: MutableMapping[str, Any], label: str, sample: int, step: in
     return raised
 
 
-def dropped_before(attributes: Mapping[str, Any], sample: int, step: int) -> set[str]:
-    """Labels of those that a sample goes on without from a checkpoint at `step`; a later entry is raised again."""
-    return {entry["label"] for entry in dropped(attributes) if entry["sample"] == sample and entry["step"] <= step}
+def forget(attributes: MutableMapping[str, Any], sample: int, but: Container[str]) -> None:
+    """A sample that goes on from before it dropped something asks it again: what raises once more is noted once more."""
+    entries = dropped(attributes)
+    left = [entry for entry in entries if entry["sample"] != sample or entry["label"] in but]
+    if left:
+        attributes[ATTRIBUTE] = json.dumps(left, sort_keys=True)
+    elif entries:
+        del attributes[ATTRIBUTE]
 
 
 def told(attributes: Mapping[str, Any]) -> list[str]:

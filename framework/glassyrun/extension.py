@@ -9,7 +9,6 @@ import attrs
 import torch
 from torch import Tensor
 
-from glassyrun.dropped import dropped_before
 from glassyrun.errors import Refusal, StorageError
 from glassyrun.experiment import Setting
 from glassyrun.manifest import Blob, Manifest
@@ -211,7 +210,7 @@ def _see_that_it_is_there(
     store: Store, blob: Blob, about: Mapping[str, Any], references: Sequence[Blob], merged: Schedule, needed: set[int]
 ) -> None:
     """What observables remembered at waiting times that are read again."""
-    left_out = dropped_before(store.manifest.attributes, blob.sample, about["step"])
+    left_out = {*about.get("dropped", ())}
     kept = [reference.about for reference in references if reference.sample == blob.sample]
     there = {(then["t_w"], label) for then in (*kept, *about["living"]) for label in then["labels"]}
     for label, lives in about.get("remembers", {}).items():

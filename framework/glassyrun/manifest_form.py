@@ -81,6 +81,7 @@ class _Place(_Form):
     live: Annotated[list[Small], Field(max_length=MOST_VALUES)] | None = None
     remembers: Annotated[dict[Name, bool], Field(max_length=1000)] = {}
     due: _Due | None = None
+    dropped: Annotated[list[Name], Field(max_length=1000)] = []
     disorder: Annotated[dict[Name, Text], Field(max_length=1000)] = {}
 
 

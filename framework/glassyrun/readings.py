@@ -35,16 +35,16 @@ class Readings:
     dropped: set[str] = attrs.field(factory=set)
     """Labels of observables that raised, and that the sample goes on without."""
 
-    def follow(self, now: Snapshot) -> None:
-        """Brings all references that live on up to now."""
+    def follow(self, now: Snapshot, until: int) -> None:
+        """Brings all references that live on up to now, on the way to step `until`."""
         for _, label, then in list(self.references.living()):
-            self.guarded(label, now, lambda o, then=then: o.follow(now, then))
+            self.guarded(label, until, lambda o, then=then: o.follow(now, then))
 
     def measure(self, event: Event, now: Snapshot) -> None:
         """Remembers first, then reads, so that the pair (t_w, 0) is there."""
         if event.t_w is not None:
             pairs = [label for label, observable in self.observables.items() if observable.grid == "pairs"]
-            remembered = {label: self.guarded(label, now, lambda o: _remembered(o, now)) for label in pairs}
+            remembered = {label: self.guarded(label, now.state.step, lambda o: _remembered(o, now)) for label in pairs}
             self.references.add(event.t_w, {label: then for label, then in remembered.items() if then is not None})
         for label, observable in self.observables.items():
             index = {"time": event.time, "t_w": event.t_w}.get(observable.grid)
@@ -64,10 +64,13 @@ class Readings:
             if then is None or observable.wants(now.clock, then.since, now.state.step):
                 self.recorder.record(label, index, observable.read(now, then))
 
-        self.guarded(label, now, record)
+        self.guarded(label, now.state.step, record)
 
-    def guarded(self, label: str, now: Snapshot, call: Callable[[Observable], Reading]) -> Reading | None:
-        """Names the plugin that raised, and keeps what was measured; None from an observable that the sample goes on without."""
+    def guarded(self, label: str, step: int, call: Callable[[Observable], Reading]) -> Reading | None:
+        """Names the plugin that raised, and keeps what was measured; None from an observable that the sample goes on without.
+
+        `step` is one of the schedule, since the result tells it: how far the host had come just then depends on its speed.
+        """
         if label in self.dropped:
             return None
         try:
@@ -78,7 +81,7 @@ class Readings:
             if self.experiment.setting.spec.run.on_error == "stop" or isinstance(error, OutOfMemory | StorageError):
                 self.keep()
                 raise
-            self.drop(label, now.state.step, error)
+            self.drop(label, step, error)
             return None
 
     def drop(self, label: str, step: int, error: GlassyrunError) -> None:

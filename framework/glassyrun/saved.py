@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from glassyrun.dropped import dropped_before
 from glassyrun.errors import Refusal, StorageError
 from glassyrun.manifest import Blob
 from glassyrun.observable import Snapshot
@@ -36,6 +35,7 @@ def checkpoint(trajectory: Trajectory) -> Contents:
         "live": sorted(trajectory.references.kept),
         "remembers": trajectory.references.remembers(),
         "disorder": disorder(trajectory),
+        **({"dropped": sorted(trajectory.readings.dropped)} if trajectory.readings.dropped else {}),
         **({"due": due_in_steps(trajectory)} if trajectory.due is not None else {}),
     }
 
@@ -183,11 +183,12 @@ def _restore_references(trajectory: Trajectory, blob: Blob, tensors: Mapping[str
         if kept.sample == trajectory.sample and kept.about["t_w"] in needed:
             found = store.read(kept, trajectory.experiment.setting.device)
             references.restore(_named(trajectory, kept, found, ""), "", kept.about)
-    left_out = dropped_before(store.manifest.attributes, trajectory.sample, blob.about["step"])
+    left_out = {*blob.about.get("dropped", ())}
     for t_w in sorted(needed):
         missing = sorted({*references.remembers()} - left_out - {*references.kept.get(t_w, ())})
         if missing:
             raise _strange(trajectory, blob, f"what {missing[0]} remembered at waiting time {t_w} is not there")
+    trajectory.readings.leave_out(left_out)
 
 
 def _named(trajectory: Trajectory, blob: Blob, tensors: Mapping[str, Tensor], prefix: str) -> Mapping[str, Tensor]:

@@ -104,8 +104,8 @@ class Trajectory:
                 described_variables(observables, time_unit(setting.spec.stages)),
             )
             store.describe(*about, experiment.starts())
-        if saved.resume(trajectory):
-            trajectory.readings.leave_out(dropped.dropped_before(store.manifest.attributes, sample, trajectory.state.step))
+        saved.resume(trajectory)
+        dropped.forget(store.manifest.attributes, sample, but=trajectory.readings.dropped)
         return trajectory
 
     @property
@@ -163,7 +163,7 @@ class Trajectory:
             chunk, began = min(step - self.state.step, boundary - self.state.step, self.pace), time.monotonic()
             self.advance(chunk)
             self.renew()
-            self.readings.follow(self.now)
+            self.readings.follow(self.now, step)
             self.check()
             if self.state.step == boundary < self.horizon:
                 self.enter_next()

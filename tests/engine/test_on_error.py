@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.engine.test_checkpoints import flipped
 from tests.engine.test_resume import attempt, bytes_of
 from tests.engine_tools import Crash, load, tables
 
 import glassyrun
-from glassyrun import Observable, ObservableOptions, Reference, Snapshot, State, Variable, api, result
+from glassyrun import Observable, ObservableOptions, Reference, Snapshot, State, Variable, api, result, trajectories
 from glassyrun.spec.model import Spec
 from glassyrun.store import read_manifest
 
@@ -111,6 +112,44 @@ def test_what_was_dropped_is_not_asked_again_after_a_resume(tmp_path: Path, monk
     ds = result.assemble(tmp_path / "run")
     assert ds.failing.isel(time=slice(4, None)).isnull().all()
     assert ds.failing.isel(time=slice(0, 4)).notnull().all()
+
+
+def test_the_step_it_is_told_of_does_not_depend_on_the_speed_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two events the host looks more or less often; both ways the next event is the first that lacks something."""
+    grid = [0.0, 8.0]
+    source = tables("quadratic", "sgd", steps=8, schedule={"horizon": 8.0, "time": grid, "t_w": [0.0], "t": grid})
+    plain = load({**source, "run": {"on_error": "continue"}})
+    spec = plain.model_copy(update={"observables": [*plain.observables, FailingOptions(grid="pairs", where="follow", step=4)]})
+    for seconds in (0.0, 1e9):
+        with monkeypatch.context() as patch:
+            patch.setattr(trajectories, "PACE_SECONDS", seconds)
+            api.execute(spec, tmp_path / str(seconds), quiet=True)
+    slow, fast = (result.assemble(tmp_path / str(seconds)).attrs["dropped_observables"] for seconds in (0.0, 1e9))
+    assert slow == fast
+    assert json.loads(slow)[0]["step"] == 8
+
+
+def test_what_works_after_going_back_to_before_it_was_dropped_is_not_told_as_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a file system failed for a moment; the newest checkpoint, which knows of it, is damaged."""
+    spec = spec_with()
+    assert not attempt(spec, tmp_path / "run", Crash(after=6))
+    manifest = read_manifest(tmp_path / "run")
+    assert manifest is not None
+    assert manifest.checkpoint is not None
+    assert manifest.previous is not None
+    assert manifest.checkpoint.about["dropped"] == ["failing"]
+    assert manifest.previous.about["step"] < 4
+    flipped(tmp_path / "run" / manifest.checkpoint.file)
+    monkeypatch.setattr(Failing, "trip", lambda *_: None)
+    assert attempt(spec, tmp_path / "run", Crash(after=3)) is False
+    assert attempt(spec, tmp_path / "run", Crash())
+    ds = result.assemble(tmp_path / "run")
+    assert "dropped_observables" not in ds.attrs
+    assert ds.failing.notnull().all()
 
 
 def test_stop_keeps_what_was_measured(tmp_path: Path) -> None:
