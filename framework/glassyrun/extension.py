@@ -145,6 +145,10 @@ def _reopened(store: Store, before: Schedule, merged: Schedule) -> tuple[Manifes
     manifest = store.manifest
     moved = {grid: _moved(getattr(before, grid), getattr(merged, grid)) for grid in GRIDS}
     references = [_renumbered(blob, moved["t_w"]) for blob in manifest.references]
+    kept = {blob.sample for blob in manifest.finals}
+    for sample in range(manifest.done):
+        if sample not in kept:
+            raise _refused(store, "schedule.horizon", f"sample {sample} was finished by a version that kept no final States")
     finals = [_resting(store, blob, before, merged, references, moved["t_w"]) for blob in _standing(manifest)]
     shards: list[tuple[int, Mapping[str, Tensor]]] = []
     if any(list(there) != list(range(len(there))) for there in moved.values()):
@@ -179,6 +183,7 @@ def _resting(
     if about.get("event") is None:
         why = f"sample {blob.sample} was finished with run.extendable = false, or by a version without it"
         raise _refused(store, "schedule.horizon", why)
+    store.read(blob)  # before anything is committed: one that is damaged leaves the shorter run as it is
     events = before.events()
     if about["event"] > len(events):
         raise StorageError(f"{store.directory / blob.file}: is not of this run; restore the file, or begin anew with --fresh")
@@ -210,6 +215,9 @@ def _see_that_it_is_there(
     store: Store, blob: Blob, about: Mapping[str, Any], references: Sequence[Blob], merged: Schedule, needed: set[int]
 ) -> None:
     """What observables remembered at waiting times that are read again."""
+    for reference in references:
+        if reference.sample == blob.sample and reference.about["t_w"] in needed:
+            store.read(reference)
     left_out = {*about.get("dropped", ())}
     kept = [reference.about for reference in references if reference.sample == blob.sample]
     there = {(then["t_w"], label) for then in (*kept, *about["living"]) for label in then["labels"]}

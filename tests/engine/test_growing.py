@@ -308,6 +308,30 @@ def test_a_crash_while_it_grows_leaves_the_old_run(tmp_path: Path, monkeypatch: 
     assert bytes_of(tmp_path / "grown") == bytes_of(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("what", ["finals", "references"])
+def test_a_damaged_file_that_it_needs_is_found_before_it_grows(what: str, tmp_path: Path) -> None:
+    """The finished run stays one, and its result what it was."""
+    short, long = (spec_of("quadratic", "sgd", steps) for steps in (10, 100))
+    outcome = api.execute(short, tmp_path, quiet=True)
+    content, blob = outcome.result.read_bytes(), getattr(manifest_of(tmp_path), what)[0]
+    flipped(tmp_path / blob.file)
+    with pytest.raises(glassyrun.StorageError, match=f"{blob.file}: damaged"):
+        api.execute(long, tmp_path, quiet=True)
+    assert api.execute(short, tmp_path, quiet=True).already_done
+    assert outcome.result.read_bytes() == content
+
+
+def test_a_run_of_a_version_without_final_states_does_not_grow(tmp_path: Path) -> None:
+    """It would silently be run from the start."""
+    short, long = (spec_of("quadratic", "sgd", steps) for steps in (10, 100))
+    api.execute(short, tmp_path, quiet=True)
+    store = Store.open(tmp_path, "")
+    store.replace(attrs.evolve(store.manifest, finals=[]))
+    store.close()
+    with pytest.raises(glassyrun.Refusal, match="sample 0 was finished by a version that kept no final States"):
+        api.execute(long, tmp_path, quiet=True)
+
+
 def test_it_grows_from_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     short, long = (spec_of("quadratic", "sgd", steps) for steps in (10, 100))
     execute(short, tmp_path / "grown", monkeypatch, Crash(after=5))
