@@ -187,7 +187,9 @@ def stop_before(what: str, asked: MutableMapping[str, str], limit: WallLimit | N
     if limit is not None and limit.near(time.monotonic(), limit.longest_build):
         asked.setdefault("reason", limit.told)
     if "reason" in asked:
-        raise Stopped(f"stopped by {asked['reason']} before {what}; run the same command again to go on")
+        longer = limit is not None and limit.looked is None and asked["reason"] == limit.told  # not one step was made
+        more = ", with more time than that" if longer else ""
+        raise Stopped(f"stopped by {asked['reason']} before {what}; run the same command again to go on{more}")
 
 
 def wall_limit(given: float | WallLimit | None) -> WallLimit | None:
