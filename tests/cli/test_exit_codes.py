@@ -107,7 +107,10 @@ def test_75_stopped_by_a_limit(say: Say) -> None:
     """This process is older than a second."""
     said = say("line.toml", "-o", "run", "--max-wall", "1s")
     assert said.code == 75
-    assert one_line(said) == "glassyrun: stopped by --max-wall 1s before the run began; run the same command again to go on"
+    told = (
+        "glassyrun: stopped by --max-wall 1s before the run began; run the same command again to go on, with more time than that"
+    )
+    assert one_line(said) == told
     assert say("line.toml", "-o", "run", "--max-wall", "1-00:00:00").code == 0
 
 
