@@ -212,10 +212,16 @@ def _execute(
             return Outcome(directory, _past_result(directory, reporter(quiet)), already_done=True)
         if store.manifest.failure:
             raise Diverged(
-                f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or change the spec"
+                f"{directory}: this run ended before: {store.manifest.failure}; begin anew with --fresh, or run a changed spec in another "
+                "directory with -o DIR"
             )
         with numerics(spec, begun_threads(store.manifest)):
             changed = check_promise(store, setting, allow_drift=allow_drift)
+            for file in store.damaged():
+                reporter(quiet).warn(
+                    f"{store.directory / file}: damaged, so what was measured there will be NaN in the result; restore it, or begin anew "
+                    "with --fresh"
+                )
             setting = grow(store, setting, grown, reporter(quiet)) if grown else setting.gridded(store.manifest.grids)
             if changed:
                 drift_on(store, setting, changed, reporter(quiet))
@@ -233,7 +239,7 @@ def _result() -> ModuleType:
 
 
 def _whole_result(directory: Path) -> Path:
-    """Builds `result.nc` of a run that has ended.
+    """Builds `result.nc`.
 
     Raises:
         StorageError: if some of it could not be read; it is NaN in the file, and everything else is there.
@@ -256,12 +262,13 @@ def _past_result(directory: Path, tell: Reporter) -> Path:
 
 
 def collect(directory: Path) -> Path:
-    """Builds `result.nc` from what is committed, also of a run that is alive or dead; what can't be read is NaN, with a warning.
+    """Builds `result.nc` from what is committed, also of a run that is alive or dead.
 
     Raises:
-        StorageError: if the directory holds no run, or its manifest is damaged.
+        StorageError: if the directory holds no run, or its manifest is damaged; and when everything that can be read is
+            written, if some could not, which is NaN.
     """
-    return _result().write(directory)
+    return _whole_result(directory)
 
 
 def _solve(experiment: Experiment) -> None:

@@ -9,7 +9,10 @@ from typing import Protocol
 
 import attrs
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from glassyrun.errors import printable
 
 PLAIN_SECONDS = 10.0
 
@@ -37,7 +40,7 @@ class Silent:
     def update(self, step: int, energy: float) -> None: ...
 
     def warn(self, message: str) -> None:
-        print(f"WARNING: {message}", file=sys.stderr, flush=True)
+        print(f"WARNING: {printable(message)}", file=sys.stderr, flush=True)
 
     def end(self) -> None: ...
 
@@ -100,7 +103,7 @@ class Bar(Silent):
             self.progress.update(self.task, completed=step, energy=_shown(energy), rate=f"{rate:.3g}")
 
     def warn(self, message: str) -> None:
-        self.console.print(f"[bold red]WARNING:[/] {message}", highlight=False)
+        self.console.print(f"[bold red]WARNING:[/] {escape(printable(message))}", highlight=False)
 
     def end(self) -> None:
         if self.progress is not None:

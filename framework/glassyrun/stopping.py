@@ -119,8 +119,8 @@ def process_age() -> float:
     return max(0.0, time.time() - psutil.Process().create_time())
 
 
-SPARE = 2.0
-"""Seconds of the margin that are always left."""
+SPARE = 5.0
+"""Seconds of the margin that are always left: a process that has torch loaded takes up to two of them to end on a busy machine."""
 SLOW_DISK = 50e6
 """Bytes a second, to guess what a first commit takes."""
 
@@ -129,7 +129,7 @@ SLOW_DISK = 50e6
 class WallLimit:
     """How long a run may take. It ends early enough for one more chunk and a commit, as long as they have taken so far.
 
-    The margin is two seconds, one and a half times the longest time between two looks of the host, and twice the longest commit.
+    The margin is five seconds, one and a half times the longest time between two looks of the host, and twice the longest commit.
     """
 
     seconds: float
@@ -183,13 +183,15 @@ def stop_before(what: str, asked: MutableMapping[str, str], limit: WallLimit | N
 
     Raises:
         Stopped: with what would have come next.
+        Refusal: if the limit of wall time left no time for a single step.
     """
     if limit is not None and limit.near(time.monotonic(), limit.longest_build):
         asked.setdefault("reason", limit.told)
     if "reason" in asked:
-        longer = limit is not None and limit.looked is None and asked["reason"] == limit.told  # not one step was made
-        more = ", with more time than that" if longer else ""
-        raise Stopped(f"stopped by {asked['reason']} before {what}; run the same command again to go on{more}")
+        if limit is not None and limit.looked is None and asked["reason"] == limit.told:
+            # not one step was made: a batch system that asked again for as much would ask for ever
+            raise Refusal(f"{limit.told}: leaves no time for a single step (it was over before {what}); give more")
+        raise Stopped(f"stopped by {asked['reason']} before {what}; run the same command again to go on")
 
 
 def wall_limit(given: float | WallLimit | None) -> WallLimit | None:

@@ -213,6 +213,16 @@ class Store:
         self._commit_manifest(draft)
         self._sweep(old)
 
+    def damaged(self) -> list[str]:
+        """Shards that can't be read: what was measured there will be missing from the result."""
+        lost: list[str] = []
+        for blob in self.manifest.shards:
+            try:
+                read_checked(self.directory, blob.file, blob.size, blob.digest)
+            except StorageError:
+                lost.append(blob.file)
+        return lost
+
     def read(self, blob: Blob, device: torch.device | str = "cpu") -> dict[str, Tensor]:
         """The tensors of a committed file, in fresh memory."""
         return read_blob(self.directory, blob, device)
