@@ -174,6 +174,8 @@ def _committed(manifest: Manifest | None) -> str:
         return (
             f"{counted(done, 'sample')} {'is' if done == 1 else 'are'} finished and committed"
             if done
+            else "readings are committed, and no State to go on from"
+            if manifest is not None and manifest.shards
             else "nothing is committed yet"
         )
     return f"committed up to step {stands.about['step']} of sample {stands.sample + 1}"

@@ -151,6 +151,8 @@ def plot_run(directory: Path, output: Path | None = None, formats: Sequence[str]
             f"{directory}: found {', '.join(map(str, ds.data_vars)) or 'nothing measured yet'}, and the summary figure shows "
             "energy, msd, overlap, test accuracy and gradient noise; draw other variables with glassyrun.plot.two_time or xarray"
         )
+    if not any(bool(ds[name].notnull().any()) for name in ds.data_vars):
+        raise StorageError(f"{directory}: nothing that could be drawn is there: every reading is missing{_why(ds)}")
     figure = summary(ds)
     targets = [output] if output else [directory / f"summary.{suffix}" for suffix in formats]
     try:
@@ -162,6 +164,10 @@ def plot_run(directory: Path, output: Path | None = None, formats: Sequence[str]
     finally:
         plt.close(figure)
     return targets
+
+
+def _why(ds: xr.Dataset) -> str:
+    return f", because {ds.attrs['damaged']} could not be read; restore it" if "damaged" in ds.attrs else "; let the run go on"
 
 
 def _stable(target: Path) -> dict[str, None]:

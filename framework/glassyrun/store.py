@@ -85,6 +85,10 @@ class Store:
         with storage("reading", directory):
             foreign = [path.name for path in directory.iterdir() if not _left_behind(path)]
         if foreign:
+            if {"spec.toml", "shards"} <= {*foreign} <= {"spec.toml", "log.jsonl", "result.nc", "result.json", *FOLDERS}:
+                raise StorageError(
+                    f"{directory}: holds a run whose manifest.json is gone; restore that file, or choose another directory with -o DIR"
+                )
             shown = ", ".join(sorted(foreign)[:3]) + (", …" if len(foreign) > 3 else "")
             raise StorageError(
                 f"{directory}: holds files that no run wrote ({shown}); choose an empty or new directory with -o DIR"

@@ -175,3 +175,11 @@ def test_readings_beyond_one_buffer_come_back_in_order() -> None:
     )
     np.testing.assert_array_equal(ds.energy.sel(time=few.time), few.energy)
     assert torch.isfinite(torch.from_numpy(ds.energy.values)).all()
+
+
+def test_a_run_without_its_manifest_is_called_one(tmp_path: Path) -> None:
+    spec = load(tables("quadratic", "sgd"))
+    api.execute(spec, tmp_path, quiet=True)
+    (tmp_path / "manifest.json").unlink()
+    with pytest.raises(glassyrun.StorageError, match=r"holds a run whose manifest\.json is gone; restore that file"):
+        api.execute(spec, tmp_path, quiet=True)

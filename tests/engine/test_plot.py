@@ -94,3 +94,13 @@ def test_the_style_does_not_leak(dataset: xr.Dataset) -> None:
     before = dict(mpl.rcParams)
     plt.close(plot.summary(dataset))
     assert dict(mpl.rcParams) == before
+
+
+def test_readings_that_were_lost_are_told_and_not_drawn(tmp_path: Path) -> None:
+    api.execute(load(tables("quadratic", "sgd")), tmp_path, quiet=True)
+    for shard in (tmp_path / "shards").glob("*-measured.safetensors"):
+        shard.write_bytes(b"")
+    with pytest.raises(
+        glassyrun.StorageError, match=r"every reading is missing, because shards/.* could not be read; restore it"
+    ):
+        plot.plot_run(tmp_path)

@@ -230,3 +230,13 @@ def test_a_result_that_does_not_fit_is_refused_before_it_is_made(tmp_path: Path)
     store.close()
     with pytest.raises(glassyrun.StorageError, match=r"needs 8e\+03 GB"):
         result.assemble(tmp_path)
+
+
+def test_a_run_that_goes_on_with_a_damaged_shard_is_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = load(tables("quadratic", "sgd", run={"checkpoint_seconds": 1e-9}))
+    assert not attempt(spec, tmp_path, Crash(after=6))
+    lost = shards(tmp_path)[0]
+    flipped(lost)
+    with pytest.raises(glassyrun.StorageError, match="could not be read"):
+        api.execute(spec, tmp_path, quiet=True)
+    assert f"{lost}: damaged, so what was measured there will be NaN in the result" in capsys.readouterr().err
