@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import torch
 
-from glassyrun import State, api
+from glassyrun import Observable, ObservableOptions, Reference, Snapshot, State, Variable, api
 from glassyrun.experiment import Experiment, Setting, numerics
 from glassyrun.spec.load import dump_spec
 from glassyrun.spec.model import Spec
@@ -93,3 +94,31 @@ def final_state(spec: Spec, directory: Path, reporter: Crash | None = None) -> S
         trajectory = Trajectory.begin(Experiment(Setting.of(spec), store, reporter or Crash()), 0)
         trajectory.run()
         return trajectory.state
+
+
+class Twin(Observable):
+    """A reference that lives on: the same trajectory, begun again at t_w; its distance is zero for ever."""
+
+    grid = "pairs"
+
+    def __init__(self) -> None:
+        self.variables = {"twin": Variable("distance of a twin with the same noise")}
+
+    def remember(self, now: Snapshot) -> State:
+        return now.state.copy()
+
+    def follow(self, now: Snapshot, then: Reference) -> None:
+        now.dynamics.advance(now.system, then.state, now.state.step - then.state.step)
+
+    def read(self, now: Snapshot, then: Reference | None) -> dict[str, torch.Tensor]:
+        assert then is not None
+        return {"twin": (now.state.x - then.state.x).abs().amax(1)}
+
+
+class TwinOptions(ObservableOptions):
+    """A twin."""
+
+    kind: str = "twin"
+
+    def build(self, context: object, system: object) -> Twin:
+        return Twin()

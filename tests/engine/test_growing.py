@@ -8,14 +8,13 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 from tests.engine.test_checkpoints import flipped, manifest_of
 from tests.engine.test_resume import bytes_of
-from tests.engine_tools import DYNAMICS, SYSTEMS, Crash, Killed, load
+from tests.engine_tools import DYNAMICS, SYSTEMS, Crash, Killed, TwinOptions, load
 
 import glassyrun
-from glassyrun import Observable, ObservableOptions, Reference, Snapshot, State, Variable, api, extension, result
+from glassyrun import api, extension, result
 from glassyrun.plan import plan
 from glassyrun.schedule import Schedule
 from glassyrun.spec.model import Spec
@@ -253,36 +252,10 @@ def test_a_run_that_keeps_nothing_can_not_grow(tmp_path: Path) -> None:
     api.execute(spec_of("quadratic", "sgd", 10, samples=2), tmp_path, quiet=True)  # samples are another matter
 
 
-class _Twin(Observable):
-    grid = "pairs"
-
-    def __init__(self) -> None:
-        self.variables = {"twin": Variable("distance of a twin with the same noise")}
-
-    def remember(self, now: Snapshot) -> State:
-        return now.state.copy()
-
-    def follow(self, now: Snapshot, then: Reference) -> None:
-        now.dynamics.advance(now.system, then.state, now.state.step - then.state.step)
-
-    def read(self, now: Snapshot, then: Reference | None) -> dict[str, torch.Tensor]:
-        assert then is not None
-        return {"twin": (now.state.x - then.state.x).abs().amax(1)}
-
-
-class _TwinOptions(ObservableOptions):
-    """A twin."""
-
-    kind: str = "twin"
-
-    def build(self, context: object, system: object) -> _Twin:
-        return _Twin()
-
-
 def test_what_lives_on_is_named_where_it_has_ended(tmp_path: Path) -> None:
     def with_twin(steps: int) -> Spec:
         plain = spec_of("quadratic", "sgd", steps)
-        return plain.model_copy(update={"observables": [*plain.observables, _TwinOptions()]})
+        return plain.model_copy(update={"observables": [*plain.observables, TwinOptions()]})
 
     api.execute(with_twin(10), tmp_path, quiet=True)
     with pytest.raises(glassyrun.Refusal, match="what twin remembered at t_w = 0 lives on"):

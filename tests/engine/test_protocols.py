@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from tests.engine.test_resume import _TwinOptions, attempt, bytes_of
-from tests.engine_tools import Crash, final_state, load, tables
+from tests.engine.test_resume import attempt, bytes_of
+from tests.engine_tools import Crash, TwinOptions, final_state, load, tables
 
 import glassyrun
 from glassyrun import (
@@ -118,7 +118,7 @@ def test_interrupted_at_every_step_a_protocol_ends_with_the_same_bytes(
 def test_a_twin_goes_through_the_stages_with_its_partner(protocol: str, tmp_path: Path) -> None:
     """Also one that was begun just at a boundary, and through kills."""
     plain = load(staged("quadratic", protocol, run={"checkpoint_seconds": 1e-9}))
-    spec = plain.model_copy(update={"observables": [_TwinOptions()]})
+    spec = plain.model_copy(update={"observables": [TwinOptions()]})
     while not attempt(spec, tmp_path / "run", Crash(after=3)):
         pass
     measured = result.assemble(tmp_path / "run").twin.values

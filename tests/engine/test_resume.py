@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.engine_tools import PAIRS, Crash, Killed, final_state, load, tables
+from tests.engine_tools import PAIRS, Crash, Killed, TwinOptions, final_state, load, tables
 
 import glassyrun
-from glassyrun import Observable, ObservableOptions, Reference, Snapshot, State, Variable, api, result
+from glassyrun import api, result
 from glassyrun.experiment import Experiment, Setting, numerics
 from glassyrun.manifest import sealed
 from glassyrun.spec.load import dump_spec
@@ -78,39 +78,11 @@ def test_chunk_length_can_not_change_a_bit(tmp_path: Path, monkeypatch: pytest.M
     assert torch.equal(final_state(dense, tmp_path / "a").x, final_state(sparse, tmp_path / "b").x)
 
 
-class _Twin(Observable):
-    """A reference that lives on: the same trajectory, begun again at t_w; its distance is zero for ever."""
-
-    grid = "pairs"
-
-    def __init__(self) -> None:
-        self.variables = {"twin": Variable("distance of a twin with the same noise")}
-
-    def remember(self, now: Snapshot) -> State:
-        return now.state.copy()
-
-    def follow(self, now: Snapshot, then: Reference) -> None:
-        now.dynamics.advance(now.system, then.state, now.state.step - then.state.step)
-
-    def read(self, now: Snapshot, then: Reference | None) -> dict[str, torch.Tensor]:
-        assert then is not None
-        return {"twin": (now.state.x - then.state.x).abs().amax(1)}
-
-
-class _TwinOptions(ObservableOptions):
-    """A twin."""
-
-    kind: str = "twin"
-
-    def build(self, context: object, system: object) -> _Twin:
-        return _Twin()
-
-
 @pytest.mark.parametrize("moves", ["langevin", "sgd"])
 def test_a_twin_with_the_same_noise_stays_a_twin_through_kills(moves: str, tmp_path: Path) -> None:
     """Stateless streams: a copy that asks for the same steps draws the same noise and batches."""
     plain = load(tables("quadratic", moves, steps=8, run={"checkpoint_seconds": 1e-9}))
-    spec = plain.model_copy(update={"observables": [*plain.observables, _TwinOptions()]})
+    spec = plain.model_copy(update={"observables": [*plain.observables, TwinOptions()]})
     while not attempt(spec, tmp_path / "run", Crash(after=4)):
         pass
     ds = result.assemble(tmp_path / "run")
