@@ -52,11 +52,11 @@ def _follows(lead):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def contract(coefficients, degree, first, last, y, unit, value, slope):  # type: ignore[no-untyped-def]
+def contract(coefficients, degree, first, last, y, unit, value, slope, sloped):  # type: ignore[no-untyped-def]
     """Adds value and slopes of Σ unit · √(p!/Π m!) · coefficient · y_{i1} … y_{ip} over the blocks first … last − 1; p ≥ 2.
 
     `coefficients` begin with block `first`; `y` is [configuration, direction], `value` [configuration] and `slope`
-    [configuration, direction].
+    [configuration, direction], which is left alone unless `sloped`.
     """
     lead, row, at = np.zeros(degree - 1, np.int64), np.empty(last, np.float64), 0
     for a in range(first, last):
@@ -72,32 +72,14 @@ def contract(coefficients, degree, first, last, y, unit, value, slope):  # type:
                     product *= y[r, lead[k]]
                 for c in range(np.uint64(length)):
                     inner += row[c] * y[r, c]
-                    slope[r, c] += product * row[c]
                 value[r] += product * inner
+                if not sloped:
+                    continue
+                for c in range(np.uint64(length)):
+                    slope[r, c] += product * row[c]
                 for k in range(degree - 1):
                     others = inner
                     for j in range(degree - 1):
                         others *= y[r, lead[j]] if j != k else 1.0
                     slope[r, lead[k]] += others
-            going = _follows(lead)
-
-
-@compiled
-def evaluate(coefficients, degree, variables, y, value):  # type: ignore[no-untyped-def]
-    """Adds the values of all blocks of so many variables; p ≥ 2, `y` is [configuration, variable]."""
-    lead, row, at = np.zeros(degree - 1, np.int64), np.empty(max(1, variables), np.float64), 0
-    for a in range(variables):
-        lead[:] = 0
-        lead[0] = a
-        going = True
-        while going:
-            length = _stretch(coefficients, at, lead, 1.0, row)
-            at += length
-            for r in range(y.shape[0]):
-                product, inner = 1.0, 0.0
-                for k in range(degree - 1):
-                    product *= y[r, lead[k]]
-                for c in range(np.uint64(length)):
-                    inner += row[c] * y[r, c]
-                value[r] += product * inner
             going = _follows(lead)

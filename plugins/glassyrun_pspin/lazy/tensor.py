@@ -86,7 +86,7 @@ class RandomTensor:
         def share(part: int) -> None:
             for page, first, last in ranges[part]:
                 begin = entries(first, self.degree) - entries(page.first, self.degree)
-                contract(page.numbers[begin:], self.degree, first, last, points, STEP, values[part], slopes[part])
+                contract(page.numbers[begin:], self.degree, first, last, points, STEP, values[part], slopes[part], True)
 
         together(share, len(ranges))
         return torch.from_numpy(values.sum(0)), torch.from_numpy(slopes.sum(0))
@@ -98,7 +98,7 @@ class RandomTensor:
 
     def _along(self, block: NDArray[np.int16], pivots: Float[Tensor, "pivot direction"]) -> Float[Tensor, " pivot"]:
         """√p times the polynomial of degree p − 1 whose coefficients a block begins with: those with one index in the new direction."""
-        from glassyrun_pspin.lazy.polynomial_loops import evaluate
+        from glassyrun_pspin.lazy.polynomial_loops import contract
 
         variables, degree = pivots.shape[1], self.degree - 1
         if not len(pivots) or not variables:
@@ -109,8 +109,8 @@ class RandomTensor:
         if degree == 2:
             return STEP * math.sqrt(3) * _quadratic(own, pivots)
         values = np.zeros(len(pivots))
-        evaluate(own, degree, variables, pivots.contiguous().numpy(), values)
-        return STEP * math.sqrt(self.degree) * torch.from_numpy(values)
+        contract(own, degree, 0, variables, pivots.contiguous().numpy(), STEP, values, np.empty((0, 0)), False)
+        return math.sqrt(self.degree) * torch.from_numpy(values)
 
     def _keep(self, block: NDArray[np.int16]) -> None:
         a = self.directions
