@@ -18,6 +18,7 @@ from glassyrun.store import Store
 from glassyrun.trajectories import Trajectory
 
 PAIRS = [(system, moves) for system in ("quadratic", "pspin", "cnn") for moves in ("quench", "langevin", "sgd")]
+PAIRS += [("pspin", "adams")]
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "quadratic": {"kind": "quadratic", "n": 5, "terms": 12},
@@ -32,6 +33,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 DYNAMICS: dict[str, dict[str, Any]] = {
     "quench": {"kind": "quench", "dt": 0.05},
     "langevin": {"kind": "langevin", "dt": 0.05, "temperature": 0.01},
+    "adams": {"kind": "langevin", "dt": 0.05, "temperature": 0.01, "scheme": "adams"},
     "sgd": {"kind": "sgd", "learning_rate": 0.02, "momentum": 0.5, "batch_size": 4},
 }
 

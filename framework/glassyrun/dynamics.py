@@ -64,6 +64,13 @@ class Dynamics(ABC):
             if kept is not None and (kept.shape, kept.dtype) == (fresh.shape, fresh.dtype):
                 state.dynamics[name] = kept
 
+    def tilt(self, system: System, state: State, field: Float[Tensor, "#replica dof"]) -> None:
+        """Makes memory of gradients that of H − field·x, in which the State, a twin of the run's, goes on from here.
+
+        A twin in a weak field must not differ by more than what the field does. Memory that has the field only from now on, such
+        as momentum, stays as it is.
+        """
+
     @abstractmethod
     def draw(self, step: int, like: State) -> Draw:
         """The chance in step `step`, the same however often it is asked for; shapes and device as in `like`."""

@@ -13,7 +13,12 @@ Vectors = Float[Tensor, "replica dof"]
 
 
 class Manifold(ABC):
-    """A space with a tangent projection, a retraction and free Brownian motion on it."""
+    """A space with a tangent projection, a retraction, parallel transport and free Brownian motion on it."""
+
+    @property
+    def ricci(self) -> float:
+        """Ricci curvature, the same at all places and in all directions; 0 in flat space."""
+        return 0.0
 
     @abstractmethod
     def project(self, x: Vectors, v: Vectors) -> Vectors:
@@ -29,6 +34,17 @@ class Manifold(ABC):
 
         `variance` is that of one component in flat space, 2Tτ after a time τ; `noise` is standard normal.
         """
+
+    @abstractmethod
+    def transport(self, x: Vectors, y: Vectors, v: Vectors) -> Vectors:
+        """The tangent vectors `v` at `x`, transported along the shortest path to `y`."""
+
+    def isotropic(self, normals: Vectors) -> Vectors:
+        """The random vectors of independent standard normal components that rows of standard normal numbers stand for.
+
+        The rows themselves, unless x is written down in coordinates that don't span the space.
+        """
+        return normals
 
     @abstractmethod
     def drift(self, x: Vectors) -> Float[Tensor, " replica"]:
@@ -47,6 +63,9 @@ class Flat(Manifold):
 
     def diffuse(self, x: Vectors, noise: Vectors, variance: Float[Tensor, ""]) -> Vectors:
         return x + noise * variance.sqrt().to(x.dtype)
+
+    def transport(self, x: Vectors, y: Vectors, v: Vectors) -> Vectors:
+        return v
 
     def drift(self, x: Vectors) -> Float[Tensor, " replica"]:
         return x.new_zeros(x.shape[0])
@@ -68,6 +87,11 @@ class Sphere(Manifold):
 
     radius: float
 
+    @property
+    def ricci(self) -> float:
+        """(N − 2)/N on the sphere of squared radius N in N dimensions."""
+        return 1 - 2 / self.radius**2
+
     def project(self, x: Vectors, v: Vectors) -> Vectors:
         along = torch.linalg.vecdot(x, v).unsqueeze(1) / self.radius**2
         return torch.addcmul(v, along, x, value=-1)
@@ -83,6 +107,11 @@ class Sphere(Manifold):
         # sin θ · radius / |z|; the length of the result is right to rounding, and kept so by the retraction of whole steps
         across = torch.sqrt(torch.expm1(2 * exponent) * -(self.radius**2) / squared).to(x.dtype)
         return torch.addcmul(along * x, across, tangent)
+
+    def transport(self, x: Vectors, y: Vectors, v: Vectors) -> Vectors:
+        """Along the great circle: v − (v·y)/(N + x·y) (x + y)."""
+        share = torch.linalg.vecdot(v, y) / (self.radius**2 + torch.linalg.vecdot(x, y))
+        return torch.addcmul(v, share.unsqueeze(1), x + y, value=-1)
 
     def drift(self, x: Vectors) -> Float[Tensor, " replica"]:
         squared = x.double().square().sum(1)
