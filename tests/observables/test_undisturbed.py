@@ -40,7 +40,16 @@ WITH_BATCHES: list[dict[str, Any]] = [
     {"kind": "gradient_noise", "batches": 3},
     {"kind": "gradient_noise", "name": "gradient_noise_epoch", "batches": "epoch", "on": "time"},
 ]
-ON_A_SPHERE: list[dict[str, Any]] = [{"kind": "constraint"}]
+LIVING: list[dict[str, Any]] = [
+    {"kind": "response", "blocks": True},
+    {"kind": "response", "name": "response_opposite", "opposite": True},
+    {"kind": "response", "name": "response_superposed", "superposed": True, "opposite": True},
+    {"kind": "clone"},
+    {"kind": "clone", "name": "damage", "chance": "same"},
+    {"kind": "replica_overlap", "pairs": True},
+]
+WITH_NOISE: list[dict[str, Any]] = [{"kind": "noise_response"}]
+ON_A_SPHERE: list[dict[str, Any]] = [{"kind": "constraint"}, {"kind": "mu"}]
 OF_NETWORKS: list[dict[str, Any]] = [
     {"kind": "test"},
     {"kind": "train", "terms": 20},
@@ -60,14 +69,15 @@ PAIRS = [(system, moves) for system in ("quadratic", "pspin", "mlp") for moves i
 def all_tables(system: str, moves: str, steps: int, kinds: list[dict[str, Any]] | None = None, **changes: Any) -> dict[str, Any]:
     """A spec that measures, at every step, `kinds` or all that a pairing can measure."""
     own = ON_A_SPHERE if system == "pspin" else OF_NETWORKS if system in NETWORKS else []
-    everything = ANYWHERE + own + (WITH_BATCHES if moves == "sgd" else [])
+    chance = {"sgd": WITH_BATCHES, "langevin": WITH_NOISE}.get(moves, [])
+    everything = ANYWHERE + LIVING + own + chance
     known = "cnn" if system in NETWORKS else system
     changes |= NETWORKS.get(system, {}) | {"observables": everything if kinds is None else kinds}
     return tables(known, moves, steps=steps, **changes)
 
 
 def test_nothing_is_forgotten_here() -> None:
-    tested = {table["kind"] for table in ANYWHERE + WITH_BATCHES + ON_A_SPHERE + OF_NETWORKS + RECALIBRATED}
+    tested = {table["kind"] for table in ANYWHERE + LIVING + WITH_NOISE + WITH_BATCHES + ON_A_SPHERE + OF_NETWORKS + RECALIBRATED}
     options = [*glassyrun_observables.glassyrun_observables(), *glassyrun_networks.glassyrun_observables()]
     assert tested == {kind.model_fields["kind"].default for kind in options}
 
