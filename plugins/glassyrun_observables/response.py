@@ -54,7 +54,7 @@ class ResponseOptions(BlockOptions):
     def build(self, context: Context, system: System) -> Response:
         strength, told = self.field, ""
         if strength is None:
-            strength = natural_field(system, [context.common_stream("scale")])
+            strength = natural_field(system, context.seed)
             told = " in the first sample" if system.energy_scale != system.dof else ""
         about = {
             "field": f"{strength:.12g}{told}",

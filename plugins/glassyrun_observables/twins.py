@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import attrs
 import torch
@@ -110,14 +110,14 @@ def _named(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def natural_field(system: System, streams: Sequence[Stream]) -> float:
-    """A tenth of a typical component of ∇H, far too weak to lead x elsewhere.
+def natural_field(system: System, seed: int) -> float:
+    """A tenth of a typical component of ∇H, the same for all observables of a sample.
 
     Where energies are extensive (`energy_scale` = dof) the forces on a spin are of order one, and so it is 0.1, without a look. Else it
-    is measured: 0.1 times the root mean square component of the gradient at starts from `streams`.
+    is measured: 0.1 times the root mean square component of the gradient at a start.
     """
     if system.energy_scale == system.dof:
         return 0.1
-    slope = system.gradient(system.initial(streams)).gradient.double()
+    slope = system.gradient(system.initial([Stream("observables/natural field", seed, -1)])).gradient.double()
     size = float(slope.square().mean().sqrt())
     return 0.1 * size if size > 0 else 0.1
