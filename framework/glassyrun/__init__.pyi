@@ -2,12 +2,13 @@ from . import plot as plot
 from .api import load, run
 from .batches import Batches, Permutation, Sampling, batch_count
 from .clock import Clock
-from .context import Context
+from .context import Context, Journey
 from .dataset import LabelledData
 from .dynamics import Draw, Dynamics
 from .errors import DataError, Diverged, GlassyrunError, Locked, OutOfMemory, PluginError, Refusal, Stopped, StorageError
 from .experiment import Experiment
 from .hookspecs import hookimpl
+from .machine import available
 from .manifold import Flat, Manifold, Sphere
 from .observable import Grid, Observable, Reference, Snapshot, Variable
 from .options import (
@@ -45,6 +46,7 @@ __all__ = [
     "Footprint",
     "GlassyrunError",
     "Grid",
+    "Journey",
     "LabelledData",
     "Locked",
     "Manifold",
@@ -70,6 +72,7 @@ __all__ = [
     "SystemOptions",
     "Tilted",
     "Variable",
+    "available",
     "batch_count",
     "described",
     "hookimpl",

@@ -57,6 +57,11 @@ class Clock:
         """The steps at which a stage begins, but for the first."""
         return tuple(stretch.begins for stretch in self.stretches[1:])
 
+    def lengths(self, horizon: int) -> list[int]:
+        """Steps of each stage of a run that ends at step `horizon`."""
+        begins = [stretch.begins for stretch in self.stretches]
+        return [end - begin for begin, end in zip(begins, [*begins[1:], horizon], strict=True)]
+
     @property
     def shortest(self) -> float:
         """The smallest time per step: lags are multiples of it."""

@@ -11,6 +11,27 @@ from glassyrun.stream import Stream
 
 
 @attrs.frozen
+class Journey:
+    """What a run will do, as far as the size of things may depend on it; known before anything is built."""
+
+    steps: int = 0
+    time: float = 0.0
+    """Along the gradient flow."""
+    gradients: int = 0
+    """Looks of one replica on its way, all steps together."""
+    noises: int = 0
+    """Thermal noise vectors of one replica."""
+    replicas: int = 1
+    components: str = ""
+    """Label of an observable that reads x component by component, and not inner products of configurations alone."""
+
+    @property
+    def thermal(self) -> bool:
+        """Whether thermal noise moves x at all."""
+        return self.noises > 0
+
+
+@attrs.frozen
 class Context:
     """The surroundings of one object of one disorder sample.
 
@@ -26,6 +47,8 @@ class Context:
     """Where data sets lie and are downloaded to; from the command line or the environment, never from a spec."""
     begins: int = 0
     """The step at which a stage of a protocol begins; its dynamics is given the steps of the whole run."""
+    journey: Journey = Journey()
+    """What the run will do."""
 
     def stream(self, name: str) -> Stream:
         """The stream `owner/name` of this sample."""

@@ -16,7 +16,7 @@ import attrs
 import torch
 
 from glassyrun.clock import Clock
-from glassyrun.context import Context
+from glassyrun.context import Context, Journey
 from glassyrun.dynamics import Dynamics
 from glassyrun.errors import PluginError, Refusal, StorageError
 from glassyrun.extent import check_extent
@@ -85,7 +85,28 @@ class Setting:
         return self.schedule.clock
 
     def context(self, owner: str, sample: int, begins: int = 0) -> Context:
-        return Context(owner, self.spec.seed, sample, self.device, self.dtype, self.data_root, begins)
+        return Context(owner, self.spec.seed, sample, self.device, self.dtype, self.data_root, begins, self.journey)
+
+    @property
+    def journey(self) -> Journey:
+        """What the run will do."""
+        steps = self.clock.lengths(self.schedule.horizon)
+        stages = list(zip(self.spec.stages, steps, strict=True))
+        return Journey(
+            self.schedule.horizon,
+            self.clock.flow(self.schedule.horizon),
+            sum(stage.gradients * steps for stage, steps in stages),
+            sum(stage.noises * steps for stage, steps in stages),
+            self.spec.ensemble.replicas,
+            next((observable.label for observable in self.spec.observables if observable.components), ""),
+        )
+
+    @property
+    def put_off(self) -> set[str]:
+        """Labels of the observables that are read when a sample's trajectory is complete."""
+        if not self.spec.system.reveals:
+            return set()
+        return {observable.label for observable in self.spec.observables if observable.looks}
 
     def footprint(self) -> Footprint:
         with plugin_code(self._system):
@@ -241,7 +262,7 @@ class Setting:
             "time_unit": time_unit(spec.stages),
             "time_per_step": self.clock.shortest if self.clock.even else [stretch.dt for stretch in self.clock.stretches],
             **several,
-            "degrees_of_freedom": system.dof,
+            "degrees_of_freedom": system.degrees_of_freedom,
             "terms": system.terms,
             **self.promise(),
             **{f"system_{name}": text for name, text in system.provenance.items()},

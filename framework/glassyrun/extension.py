@@ -39,6 +39,9 @@ def grow(store: Store, setting: Setting, grown: Sequence[Difference], tell: Repo
         raise _refused(store, "ensemble.samples", "a run that was begun --from another one can't have more samples")
     larger = setting.gridded(manifest.grids)
     shards: list[tuple[int, Mapping[str, Tensor]]] = []
+    if setting.put_off and setting.schedule.horizon != before.horizon:
+        waited = ", ".join(sorted(setting.put_off))
+        raise _refused(store, "schedule.horizon", f"{waited} was read after the end of each trajectory, and belongs to that end")
     if setting.schedule.horizon == before.horizon:
         draft = attrs.evolve(manifest)
     else:

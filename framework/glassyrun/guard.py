@@ -68,7 +68,7 @@ def check_system(place: str, system: object) -> System:
     scale, blocks, manifold = (getattr(system, name, None) for name in ("energy_scale", "blocks", "manifold"))
     sound = {
         "dof": _counts(getattr(system, "dof", None)),
-        "terms": _counts(getattr(system, "terms", None)),
+        "terms": _counts(getattr(system, "terms", None), least=0),
         "blocks": isinstance(blocks, Mapping),
         "energy_scale": isinstance(scale, int | float) and 0 < scale < float("inf"),
         "manifold": isinstance(manifold, Manifold),
@@ -78,8 +78,8 @@ def check_system(place: str, system: object) -> System:
     return system
 
 
-def _counts(value: object) -> bool:
-    return isinstance(value, int) and value >= 1
+def _counts(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def check_dynamics(place: str, dynamics: object, options: DynamicsOptions) -> Dynamics:

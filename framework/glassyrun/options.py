@@ -52,6 +52,8 @@ class Footprint:
 class SystemOptions(PluginOptions):
     """The table `[system]`."""
 
+    reveals: ClassVar[Any] = False
+    """Whether the System draws its disorder where it is looked at, a bool; a property where it depends on options. See `System.take_up`."""
     disordered: ClassVar[Any] = True
     """Whether different samples differ, a bool; a property where it depends on options. More than one sample is refused without."""
     disorder_from: ClassVar[str] = ""
@@ -75,6 +77,10 @@ class SystemOptions(PluginOptions):
         from glassyrun.trajectories import Trajectories
 
         return Trajectories()
+
+    def run_needs(self) -> dict[str, str]:
+        """Fields of the table `[run]` that can have one value only; it is theirs where the spec names none."""
+        return {}
 
     def stable_step(self) -> float | None:
         """2/λ_max, beyond which explicit steps down the gradient are unstable; None where the curvature isn't known."""
@@ -125,6 +131,16 @@ class DynamicsOptions(PluginOptions):
         """Time along the gradient flow per step, that of `Dynamics.flow_step`: dt, or α/(1−β) for SGD with momentum."""
         return self.time_step
 
+    @property
+    def gradients(self) -> int:
+        """Looks at the gradient in one step."""
+        return 1
+
+    @property
+    def noises(self) -> int:
+        """Thermal noise vectors in one step; 0 where none moves x."""
+        return 0
+
     @abstractmethod
     def build(self, context: Context, system: System) -> Dynamics:
         """The Dynamics for `system`.
@@ -140,6 +156,14 @@ class DynamicsOptions(PluginOptions):
 
 class ObservableOptions(PluginOptions):
     """A table `[[observables]]`."""
+
+    components: ClassVar[bool] = True
+    """Whether x is read component by component; False where inner products of configurations are enough."""
+    looks: ClassVar[bool] = True
+    """Whether a reading looks at energies or gradients, beside the energy at the present x; False where it does not.
+
+    Of a System that draws its disorder where it is looked at, such readings are taken when the trajectory is complete.
+    """
 
     name: Annotated[
         str | None,

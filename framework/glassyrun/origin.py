@@ -150,11 +150,13 @@ def taken_over(system: System, fresh: State, begun: State) -> State:
         raise Refusal(
             "--from: the configurations of that run do not lie on this system's sphere; begin from a run of such a system"
         )
+    dynamics = {name: here(value) for name, value in begun.dynamics.items()}
+    begun = system.take_up(State(x, 0, {name: here(value) for name, value in begun.system.items()}, dynamics))
     memory = dict(fresh.system)
     for name, value in begun.system.items():
         if name in memory and memory[name].shape == value.shape:
-            memory[name] = here(value)
-    return State(x, 0, memory, {name: here(value) for name, value in begun.dynamics.items()})
+            memory[name] = value
+    return State(begun.x, 0, memory, begun.dynamics)
 
 
 def _parsed(name: str) -> tuple[Path, float | None]:

@@ -76,18 +76,12 @@ def _between(schedule: Schedule) -> str:
     return f", {missed} more fall between two steps and are NaN: choose lags that are whole steps of all stages" if missed else ""
 
 
-def _steps(setting: Setting) -> list[int]:
-    """Steps of each stage."""
-    begins = [stretch.begins for stretch in setting.clock.stretches]
-    return [end - begin for begin, end in zip(begins, [*begins[1:], setting.schedule.horizon], strict=True)]
-
-
 def _stages(setting: Setting) -> list[str]:
     """A line a stage: how many steps of which length, and when it ends where there are several."""
     clock, stages = setting.clock, setting.spec.stages
     ends = [clock.time(end) for end in (*clock.boundaries, setting.schedule.horizon)]
     lines: list[str] = []
-    for number, (stage, steps, end) in enumerate(zip(stages, _steps(setting), ends, strict=True)):
+    for number, (stage, steps, end) in enumerate(zip(stages, setting.clock.lengths(setting.schedule.horizon), ends, strict=True)):
         until = f", until {end:.12g}" if len(stages) > 1 else ""
         lines.append(
             f"{setting.place(number):<12} {stage.kind}: {counted(steps, 'step')} of {stage.time_step:g} ({_unit(stage)}){until}"
@@ -130,11 +124,11 @@ def _priced(
     spec, schedule = setting.spec, setting.schedule
     lines = [f"building     a sample {_span(building)}, measured here just now"]
     total, per_step = building, 0.0
-    for number, (dynamics, steps) in enumerate(zip(stages, _steps(setting), strict=True)):
+    for number, (dynamics, steps) in enumerate(zip(stages, setting.clock.lengths(setting.schedule.horizon), strict=True)):
         cost = _step_seconds(setting, system, dynamics, number, state, len(stages))
-        name = "step" if len(stages) == 1 else f"step of {number}"
-        lines.append(f"{name:<12} {_span(cost)}, {counted(steps, 'step')} take {_span(cost * steps)}")
-        total, per_step = total + cost * steps, per_step + cost * steps / schedule.horizon
+        name, taken = "step" if len(stages) == 1 else f"step of {number}", cost * system.work(steps)
+        lines.append(f"{name:<12} {_span(cost)}, {counted(steps, 'step')} take {_span(taken)}")
+        total, per_step = total + taken, per_step + taken / schedule.horizon
     stepping = max(per_step * schedule.horizon, 1e-9)
     # what looks at mini-batches is priced under a stage that has some
     acting = next((stage for stage in stages if stage.batches is not None), stages[-1])

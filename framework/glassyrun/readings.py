@@ -35,6 +35,17 @@ class Readings:
     dropped: set[str] = attrs.field(factory=set)
     """Labels of observables that raised, and that the sample goes on without."""
 
+    @classmethod
+    def of(
+        cls, experiment: Experiment, sample: int, observables: Mapping[str, Observable], replicas: int, lasting: bool = False
+    ) -> Readings:
+        """Nothing read yet; `lasting` as of `References`."""
+        schedule = experiment.setting.schedule
+        recorder = Recorder(observables, replicas, schedule.points())
+        return cls(
+            experiment, sample, observables, recorder, References(observables, schedule.last_use(), sample, lasting=lasting)
+        )
+
     def follow(self, now: Snapshot, until: int) -> None:
         """Brings all references that live on up to now, on the way to step `until`."""
         for _, label, then in list(self.references.living()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from torch import Tensor
 
 from glassyrun.errors import Refusal, StorageError
@@ -28,7 +29,8 @@ def checkpoint(trajectory: Trajectory) -> Contents:
         for label, observable in trajectory.observables.items()
         for name, value in observable.memory.items()
     }
-    return pack(trajectory.state, "state/") | watch | carried | living, {
+    places = trajectory.put_off.tensors("place/") if trajectory.put_off else {}
+    return pack(_with_memory(trajectory), "state/") | watch | carried | living | places, {
         **place(trajectory),
         "event": trajectory.next_event,
         "living": about,
@@ -44,7 +46,12 @@ def final(trajectory: Trajectory) -> Contents:
     """The State in which the sample ended; all of a checkpoint where the run may be told to go on from there."""
     if trajectory.experiment.extendable:
         return checkpoint(trajectory)
-    return pack(trajectory.state), place(trajectory)
+    return pack(_with_memory(trajectory)), place(trajectory)
+
+
+def _with_memory(trajectory: Trajectory) -> State:
+    """The State with all that its System remembers."""
+    return attrs.evolve(trajectory.state, system=trajectory.now.system.memory(trajectory.state))
 
 
 def due_in_steps(trajectory: Trajectory) -> dict[str, Any]:
@@ -122,7 +129,7 @@ def restore(trajectory: Trajectory, blob: Blob) -> None:
         )
     measured = _fitting_place(trajectory, blob)
     tensors = store.read(blob, device)
-    state = _fitting_state(trajectory, blob, tensors)
+    state = trajectory.now.system.take_up(_fitting_state(trajectory, blob, tensors))
     trajectory.stage = trajectory.now.clock.stage(state.step)
     trajectory.now = Snapshot(trajectory.now.system, trajectory.stages[trajectory.stage], state, trajectory.now.clock)
     trajectory.watch.begin(trajectory.experiment.setting.watches(trajectory.now.dynamics))
@@ -131,6 +138,8 @@ def restore(trajectory: Trajectory, blob: Blob) -> None:
         observable.memory.clear()
         observable.memory.update(below(tensors, f"observed/{label}/"))
     trajectory.next_event = blob.about["event"]
+    if trajectory.put_off:
+        trajectory.put_off.restore(below(tensors, "place/"))
     trajectory.due = _due(trajectory, blob.about.get("due"))
     _restore_references(trajectory, blob, tensors, measured)
 

@@ -28,7 +28,7 @@ class System(ABC):
     dof: int
     """Number of degrees of freedom of one replica."""
     terms: int
-    """Number of terms M of the energy."""
+    """Number of terms M of the energy; 0 where they aren't kept, and there is nothing to draw mini-batches from."""
     blocks: Mapping[str, slice] = {}
     """Named parts of x: the layers of a network, one block for a p-spin."""
     energy_scale: float = 1.0
@@ -64,6 +64,32 @@ class System(ABC):
         """
         return False
 
+    def memory(self, state: State) -> dict[str, Tensor]:
+        """The System's memory for a checkpoint, the State's by default.
+
+        A System that draws its disorder where it is looked at gives all that it has drawn here.
+        """
+        return state.system
+
+    def take_up(self, state: State) -> State:
+        """Takes over a State that was committed, with the memory of its System; called before anything looks at it.
+
+        Gives back the State to go on with, by default that State.
+
+        Raises:
+            Refusal: if the memory is not of this realisation of the disorder.
+        """
+        return state
+
+    def work(self, steps: int) -> float:
+        """What so many first steps cost, in units of their own: their number, unless a step costs more the later it is."""
+        return float(steps)
+
+    @property
+    def degrees_of_freedom(self) -> int | float:
+        """Those that the result tells of: `dof`, unless x holds other coordinates than the degrees of freedom."""
+        return self.dof
+
     def recalibrated(self, state: State) -> State:
         """The same x with the memory that belongs to it, where memory lags behind (running statistics, recomputed).
 
@@ -97,6 +123,16 @@ class Tilted(System):
 
     def own_threads(self, replicas: int) -> bool:
         return self.base.own_threads(replicas)
+
+    def memory(self, state: State) -> dict[str, Tensor]:
+        return self.base.memory(state)
+
+    def take_up(self, state: State) -> State:
+        return self.base.take_up(state)
+
+    @property
+    def degrees_of_freedom(self) -> int | float:
+        return self.base.degrees_of_freedom
 
     def recalibrated(self, state: State) -> State:
         return self.base.recalibrated(state)

@@ -18,8 +18,9 @@ from glassyrun.guard import ran_out
 from glassyrun.machine import threads_of
 from glassyrun.observable import Observable, Snapshot
 from glassyrun.protocol import time_unit
+from glassyrun.put_off import PutOff
 from glassyrun.readings import Readings
-from glassyrun.recorder import Recorder, described_variables
+from glassyrun.recorder import described_variables
 from glassyrun.references import References, pack
 from glassyrun.schedule import Event
 from glassyrun.solver import Solver
@@ -61,6 +62,8 @@ class Trajectory:
     readings: Readings
     watch: Watch
     events: list[Event]
+    put_off: PutOff | None = None
+    """What is read when the trajectory is complete."""
     stage: int = 0
     """Which of `stages` moves the State now."""
     next_event: int = 0
@@ -80,20 +83,17 @@ class Trajectory:
         stages = setting.stages(system, sample, begun)
         observables = setting.observables(system, sample, stages)
         state = setting.start(system, stages[0], sample, begun)
+        later = {label: observables[label] for label in observables if label in setting.put_off}
+        at_once = {label: observables[label] for label in observables if label not in later}
         trajectory = cls(
             experiment,
             sample,
             stages,
             Snapshot(system, stages[0], state, setting.clock),
-            Readings(
-                experiment,
-                sample,
-                observables,
-                Recorder(observables, state.replicas, setting.schedule.points()),
-                References(observables, setting.schedule.last_use(), sample, lasting=experiment.extendable),
-            ),
+            Readings.of(experiment, sample, at_once, state.replicas, lasting=experiment.extendable),
             Watch.over(state.x, setting.watches(stages[0])),
             setting.schedule.events(),
+            PutOff(Readings.of(experiment, sample, later, state.replicas)) if later else None,
         )
         for warning in setting.warnings(system) if sample == 0 else ():
             experiment.reporter.warn(warning)
@@ -149,11 +149,16 @@ class Trajectory:
         while self.next_event < len(self.events):
             event = self.events[self.next_event]
             self.advance_to(event.step)
+            if self.put_off and self.put_off.wants(event):
+                self.put_off.keep(self.state)
             self.readings.measure(event, self.now)
             self.next_event += 1
             self.look_after()
         self.advance_to(self.horizon)
         self.last_look()
+        if self.put_off:
+            self.commit()
+            self.put_off.take(self)
         self.commit(finished=True)
 
     def advance_to(self, step: int) -> None:
@@ -181,6 +186,8 @@ class Trajectory:
         if self.watch.descends:
             self.last_look()  # nothing else would look at the last step of a stage as that stage does
         self.stage += 1
+        if self.put_off:
+            self.put_off.keep(self.state)
         system, dynamics = self.now.system, self.stages[self.stage]
         with self.advancing():
             dynamics.enter(system, self.state)
@@ -271,6 +278,8 @@ class Trajectory:
         began, extendable = time.monotonic(), self.experiment.extendable
         checkpoint = saved.final(self) if finished else saved.checkpoint(self)  # before the readings: it may find no memory
         measured = self.readings.recorder.drain()
+        if finished and self.put_off:
+            measured |= self.put_off.readings.recorder.drain()
         self.experiment.store.commit(
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,
             references=self.references.unsaved() if extendable or not finished else [],

@@ -56,6 +56,15 @@ class LangevinOptions(MinibatchOptions):
         return self.dt
 
     @property
+    def gradients(self) -> int:
+        return 1 if self.scheme == "adams" else 2
+
+    @property
+    def noises(self) -> int:
+        cold = self.temperature == 0 and self.ramp is None
+        return 0 if cold else 1 if self.scheme == "adams" else 2
+
+    @property
     def gradient_step(self) -> float:
         return 2 * self.dt if self.scheme == "adams" else self.dt
 

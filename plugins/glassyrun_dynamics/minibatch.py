@@ -43,6 +43,10 @@ class MinibatchOptions(DynamicsOptions):
         """
         if self.batch_size is None:
             return None
+        if not system.terms:
+            raise Refusal(
+                "dynamics.batch_size: this system keeps no terms to draw mini-batches from; leave it out, or keep its couplings"
+            )
         size = batch_count(self.batch_size, system.terms)
         if size > system.terms:
             raise Refusal(

@@ -36,6 +36,10 @@ class QuenchOptions(MinibatchOptions):
         return self.dt
 
     @property
+    def gradients(self) -> int:
+        return 2 if self.scheme == "heun" else 1
+
+    @property
     def gradient_step(self) -> float:
         return 2 * self.dt if self.scheme == "adams" else self.dt
 

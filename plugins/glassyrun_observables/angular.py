@@ -20,6 +20,8 @@ class AngularOptions(BlockOptions):
     x′ is zero, as biases often are at the start.
     """
 
+    components: ClassVar[bool] = False
+    looks: ClassVar[bool] = False
     kind: Literal["angular"] = "angular"
 
     def build(self, context: Context, system: System) -> AngularDisplacement:

@@ -19,6 +19,7 @@ class ConfigurationsOptions(ObservableOptions):
     from what is kept here: `--from DIR@T_W`.
     """
 
+    looks: ClassVar[bool] = False
     kind: Literal["configurations"] = "configurations"
 
     def build(self, context: Context, system: System) -> Configurations:

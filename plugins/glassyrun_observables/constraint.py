@@ -13,6 +13,8 @@ from glassyrun import Context, Flat, Grid, Observable, ObservableOptions, Refere
 class ConstraintOptions(ObservableOptions):
     """Constraint drift: Σσ²/N − 1 on the sphere, against time; rounding only, if all is well."""
 
+    components: ClassVar[bool] = False
+    looks: ClassVar[bool] = False
     kind: Literal["constraint"] = "constraint"
 
     def build(self, context: Context, system: System) -> ConstraintDrift:

@@ -16,6 +16,8 @@ from glassyrun_observables.pieces import WHOLE, BlockOptions, read_parts, size, 
 class MsdOptions(BlockOptions):
     """Mean-square displacement Δ(t_w, t_w+t) = (1/dof) Σ_i (x_i(t_w+t) − x_i(t_w))² (Baity-Jesi et al. 2018, eq. 4)."""
 
+    components: ClassVar[bool] = False
+    looks: ClassVar[bool] = False
     kind: Literal["msd"] = "msd"
 
     def build(self, context: Context, system: System) -> MeanSquareDisplacement:
@@ -41,6 +43,7 @@ class MeanSquareDisplacement(Observable):
 class DisplacementOptions(ObservableOptions):
     """Fourth moment of the displacement and non-Gaussian parameter α₂ = ⟨δ⁴⟩ / (3⟨δ²⟩²) − 1 (Rahman 1964), over t_w and t."""
 
+    looks: ClassVar[bool] = False
     kind: Literal["displacement"] = "displacement"
 
     def build(self, context: Context, system: System) -> DisplacementMoments:

@@ -14,6 +14,7 @@ from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, Sub
 class ReadEnergyOptions(SubsetOptions):
     """Fields `terms` and `recalibrate`: how the energy is looked at."""
 
+    components: ClassVar[bool] = False
     recalibrate: Annotated[
         bool,
         described(
@@ -60,6 +61,7 @@ def _energy_now(now: Snapshot, subset: Int[Tensor, " term"] | None, recalibrate:
 class EnergyOptions(ReadEnergyOptions):
     """Energy per degree of freedom of a glass, mean training loss of a network: H / energy_scale, against time."""
 
+    looks: ClassVar[bool] = False
     kind: Literal["energy"] = "energy"
 
     def build(self, context: Context, system: System) -> Energy:

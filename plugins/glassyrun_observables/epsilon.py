@@ -18,6 +18,7 @@ class EpsilonOverlapOptions(ObservableOptions):
     The self-overlap of a liquid (Lačević et al., J. Chem. Phys. 119, 7372 (2003)) with weights in the place of particles.
     """
 
+    looks: ClassVar[bool] = False
     kind: Literal["epsilon_overlap"] = "epsilon_overlap"
     epsilon: Annotated[float, described("ε, the largest displacement that counts as none, in units of x", ge=0)]
 

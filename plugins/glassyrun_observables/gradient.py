@@ -15,6 +15,7 @@ from glassyrun import Context, Grid, Observable, Reference, Snapshot, SubsetOpti
 class GradientOptions(SubsetOptions):
     """Gradient norm |P∇H| / √dof against time, tangent to the sphere where there is one; costs a pass over the terms."""
 
+    components: ClassVar[bool] = False
     kind: Literal["gradient_norm"] = "gradient_norm"
 
     def build(self, context: Context, system: System) -> GradientNorm:

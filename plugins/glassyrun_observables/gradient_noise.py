@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import attrs
 import torch
@@ -38,6 +38,7 @@ class GradientNoiseOptions(ObservableOptions):
     looks at all terms.
     """
 
+    components: ClassVar[bool] = False
     kind: Literal["gradient_noise"] = "gradient_noise"
     batches: Annotated[
         Annotated[int, described("independent batches", ge=2, le=10_000_000)] | Literal["epoch"],

@@ -14,6 +14,8 @@ from glassyrun_observables.pieces import BlockOptions, read_parts, size, squared
 class WeightNormOptions(BlockOptions):
     """Squared norm of x per degree of freedom, |x|²/dof, against time: the size of a network's weights; 1 on the sphere."""
 
+    components: ClassVar[bool] = False
+    looks: ClassVar[bool] = False
     kind: Literal["weight_norm"] = "weight_norm"
 
     def build(self, context: Context, system: System) -> WeightNorm:

@@ -15,6 +15,8 @@ from glassyrun_observables.pieces import BlockOptions, read_parts, size, with_bl
 class OverlapOptions(BlockOptions):
     """Overlap C(t_w, t_w+t) = (1/dof) Σ_i x_i(t_w+t) x_i(t_w), and the same divided by the two norms."""
 
+    components: ClassVar[bool] = False
+    looks: ClassVar[bool] = False
     kind: Literal["overlap"] = "overlap"
 
     def build(self, context: Context, system: System) -> Overlap:

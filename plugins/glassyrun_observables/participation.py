@@ -13,6 +13,7 @@ from glassyrun import Context, Grid, Observable, ObservableOptions, Reference, S
 class ParticipationOptions(ObservableOptions):
     """Condensation: Σx⁴/dof over (Σx²/dof)², 3 for Gaussian components and of order dof when few carry all, against time."""
 
+    looks: ClassVar[bool] = False
     kind: Literal["participation"] = "participation"
 
     def build(self, context: Context, system: System) -> Participation:

@@ -21,6 +21,7 @@ class VanHoveOptions(ObservableOptions):
     width of a bin for a density.
     """
 
+    looks: ClassVar[bool] = False
     kind: Literal["van_hove"] = "van_hove"
     bins: Annotated[int, described("number of bins", ge=1, le=10_000)] = 60
     largest: Annotated[float, described("where the bins end, in units of x", gt=0)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 from glassyrun_pspin import theory
 from glassyrun_pspin.model import Model
 from glassyrun_pspin.monomials import count
 
 MOST_DEGREE = 16
+MOST_SITES = 1_000_000
+MOST_LAZY_SITES = 1e15
 LARGEST = 1e6
 """Coefficient of a mixture; beyond it float32 has no room for the energy."""
 LARGEST_DILUTION = 1e15
@@ -37,6 +40,32 @@ def fault_of_mixture(mixture: Mapping[str, float]) -> str | None:
 def fault_of_model(asked: Model) -> str | None:
     """What is wrong with a model as a whole, or None."""
     return _degrees(asked) or _dilution(asked) or _temperature(asked)
+
+
+def fault_of_lazy(asked: Model, lazy: bool, given: Sequence[str]) -> str | None:
+    """What is wrong with the number of spins, and with options that only one way to draw the disorder has, or None."""
+    if not lazy:
+        if math.isinf(asked.n):
+            return 'n = inf with all couplings drawn: expected a number of spins, or disorder = "lazy" for the limit N → ∞'
+        if asked.n > MOST_SITES:
+            return f'n = {asked.n:g} with all couplings drawn: expected at most {MOST_SITES}, or disorder = "lazy"'
+        if given:
+            return f'{given[0]} belongs to disorder = "lazy": leave it out, or set that'
+        return None if asked.n == int(asked.n) else f"n = {asked.n}: expected a whole number of spins"
+    if not math.isinf(asked.n) and asked.n > MOST_LAZY_SITES:
+        return f"n = {asked.n:g}: expected at most {MOST_LAZY_SITES:g}, from where on it is inf to the last digit"
+    if not math.isinf(asked.n) and asked.n != int(asked.n):
+        return f"n = {asked.n}: expected a whole number of spins, or inf"
+    if asked.binary:
+        return 'couplings = "binary" with disorder = "lazy": only Gaussian couplings look the same along every direction; leave one out'
+    if asked.dilution is not None:
+        return 'dilution with disorder = "lazy": a diluted model has no rotation-invariant law; leave one of them out'
+    if not asked.diagonals:
+        return (
+            'diagonals = false with disorder = "lazy": without repeated indices the law is not rotation-invariant; leave one of '
+            "them out"
+        )
+    return None
 
 
 def _degrees(asked: Model) -> str | None:

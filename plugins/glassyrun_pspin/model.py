@@ -11,7 +11,8 @@ import attrs
 class Model:
     """One law of disorder and start."""
 
-    n: int
+    n: float
+    """N, a whole number or infinite."""
     coefficients: Mapping[int, float]
     """a_p of each degree p, ascending."""
     binary: bool

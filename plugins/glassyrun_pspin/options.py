@@ -11,15 +11,26 @@ import glassyrun
 from glassyrun import Context, Footprint, Refusal, System, SystemOptions
 from glassyrun_pspin import theory
 from glassyrun_pspin.build import build, size_of
-from glassyrun_pspin.checks import MOST_DEGREE, fault_of_mixture, fault_of_model
+from glassyrun_pspin.checks import MOST_DEGREE, fault_of_lazy, fault_of_mixture, fault_of_model
+from glassyrun_pspin.lazy.build import MOST_AXES, build_lazy, lazy_footprint
+from glassyrun_pspin.lazy.size import Size
 from glassyrun_pspin.model import Model
-
-MOST_SITES = 1_000_000
 
 
 def _finite_or_none(value: Any) -> Any:
     """`inf` and "inf" are the random start, as if nothing were given."""
     return None if value in (math.inf, "inf") else value
+
+
+LAZY = ("coordinates", "axes", "pivot_tolerance", "direction_tolerance")
+"""Fields that only disorder = "lazy" has."""
+
+
+def _whole(value: Any) -> Any:
+    """1e12, which TOML reads as a float, is a number of spins as well; "inf" is the limit."""
+    if value == "inf":
+        return math.inf
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _text_keys(value: Any) -> Any:
@@ -35,7 +46,11 @@ class PSpinOptions(SystemOptions):
     """
 
     kind: Literal["pspin"] = "pspin"
-    n: int = Field(ge=2, le=MOST_SITES, description="number of spins N")
+    n: Annotated[Annotated[int, Field(ge=2)] | Annotated[float, Field(ge=2, allow_inf_nan=True)], BeforeValidator(_whole)] = (
+        Field(
+            description='number of spins N: up to 10^6, up to 10^15 with `disorder` = "lazy", which also takes inf',
+        )
+    )
     p: int | None = Field(
         None, ge=2, le=MOST_DEGREE, description="spins in one product; default 3. For several at once give `mixture` instead"
     )
@@ -55,6 +70,35 @@ class PSpinOptions(SystemOptions):
         description="keep only M random couplings without repeated spins: an integer is M, a float multiplies N^(p−1); "
         "at least 2.0",
     )
+    disorder: Literal["full", "lazy"] = Field(
+        "full",
+        description="full: all couplings are drawn and kept. lazy: only that part of them is drawn which the trajectory looks at, as it "
+        "looks, with the same law; neither memory nor time depend on N",
+    )
+    coordinates: Literal["overlaps", "spins"] | None = Field(
+        None,
+        description="lazy: overlaps, the default: x holds what inner products of configurations need, whatever N is. spins: x is σ, "
+        "for observables that read it spin by spin, N up to 10^8",
+    )
+    axes: int | None = Field(
+        None,
+        ge=2,
+        le=MOST_AXES,
+        description="lazy: coordinates that x has room for; default: enough for the run. A run whose horizon shall grow needs more",
+    )
+    pivot_tolerance: float | None = Field(
+        None,
+        gt=0,
+        le=1e-3,
+        description="lazy: variance of a force that counts as none, relative to that of a force of which nothing is known; "
+        "default 1e-7, 1e-6 with p = 2",
+    )
+    direction_tolerance: float | None = Field(
+        None,
+        gt=0,
+        le=1e-2,
+        description="lazy: part of a configuration outside the span of all others that is left out, relative to its length; default 1e-9",
+    )
     initial_temperature: Annotated[float | None, BeforeValidator(_finite_or_none)] = Field(
         None,
         gt=0,
@@ -73,6 +117,14 @@ class PSpinOptions(SystemOptions):
             table["p"] = 3
         if table.get("dilution") is not None:
             table.setdefault("diagonals", False)
+        if table.get("disorder") == "lazy":
+            degrees = table.get("mixture") or {str(table.get("p")): 1.0}
+            quadratic = isinstance(degrees, dict) and any(str(p) == "2" for p in degrees)
+            for field, value in (("pivot_tolerance", 1e-6 if quadratic else 1e-7), ("direction_tolerance", 1e-9)):
+                if table.get(field) is None:
+                    table[field] = value
+            if table.get("coordinates") is None:
+                table["coordinates"] = "overlaps"
         return table
 
     @field_validator("mixture", mode="after")
@@ -89,10 +141,20 @@ class PSpinOptions(SystemOptions):
             raise ValueError(
                 f"p = {self.p} beside mixture: expected one of the two; leave p out, or make it a degree of the mixture"
             )
-        fault = fault_of_model(self.model)
+        given = [field for field in LAZY if getattr(self, field) is not None]
+        fault = fault_of_lazy(self.model, self.lazy, given) or fault_of_model(self.model)
         if fault:
             raise ValueError(fault)
         return self
+
+    @property
+    def lazy(self) -> bool:
+        """Whether the disorder is drawn where the dynamics looks."""
+        return self.disorder == "lazy"
+
+    @property
+    def reveals(self) -> bool:
+        return self.lazy
 
     @property
     def coefficients(self) -> dict[int, float]:
@@ -108,10 +170,14 @@ class PSpinOptions(SystemOptions):
         return Model(self.n, self.coefficients, binary, self.diagonals, self.dilution, self.initial_temperature)
 
     def footprint(self, context: Context) -> Footprint:
+        if self.lazy:
+            return lazy_footprint(self.model, self._room(context), context, self._notes())
         terms, held, transient = size_of(self.model, context)
         return Footprint(self.n, terms, held, transient, self._notes())
 
     def build(self, context: Context) -> System:
+        if self.lazy:
+            return build_lazy(self.model, self._room(context), self.pivot_tolerance, self.direction_tolerance, context)
         try:
             return build(self.model, context)
         except (MemoryError, RuntimeError) as error:
@@ -123,7 +189,18 @@ class PSpinOptions(SystemOptions):
                 "take a smaller n, float32, or dilution"
             ) from error
 
+    def _room(self, context: Context) -> int | None:
+        """Axes that x has room for; None for one a spin."""
+        if self.coordinates == "spins":
+            return None
+        return int(min(self.n, self.axes or Size(self.coefficients, self.n, context.journey).room()))
+
+    def run_needs(self) -> dict[str, str]:
+        return {"dtype": "float64", "device": "cpu"} if self.lazy else {}
+
     def always_measured(self) -> tuple[str, ...]:
+        if self.lazy:
+            return ("energy",)  # what it reveals is part of the trajectory, whoever reads it
         return ("participation",) if self.dilution is not None else ()
 
     def stable_step(self) -> float:

@@ -36,7 +36,7 @@ def load_spec(source: Path | str | Mapping[str, Any], overrides: Sequence[str] =
     validator = Validator(document, registry)
     spec = validator.table(Spec, document.table)
     if isinstance(spec, Spec):
-        spec = _with_observables(spec, validator)
+        spec = _with_needs(_with_observables(spec, validator), validator)
         validator.parts = {**validator.parts, "ensemble": spec.ensemble, "observables": spec.observables}
     check(validator.parts, validator.complain)
     problems = faults + validator.problems
@@ -52,6 +52,17 @@ def _with_observables(spec: Spec, validator: Validator) -> Spec:
     present = {observable.kind for observable in named}
     missing = [kind for kind in dict.fromkeys(always) if kind not in present]
     return spec.model_copy(update={"observables": [*named, *_made(missing, "always", spec.system, validator)]})
+
+
+def _with_needs(spec: Spec, validator: Validator) -> Spec:
+    """The spec with what the system needs of the table `[run]`."""
+    needs = spec.system.run_needs()
+    for field, value in needs.items():
+        found = getattr(spec.run, field)
+        if field in spec.run.model_fields_set and found != value:
+            told = f"found {found!r}, but this system as it is set needs {value!r}"
+            validator.complain(("run", field), told, hint="leave it out")
+    return spec.model_copy(update={"run": spec.run.model_copy(update=needs)}) if needs else spec
 
 
 def _measured(system: SystemOptions, validator: Validator) -> tuple[Sequence[str], Sequence[str]]:

@@ -34,12 +34,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glassyrun import Stream
+from glassyrun import GlassyrunError, Stream
 from glassyrun_pspin.lazy.axes import Axes
 from glassyrun_pspin.lazy.growing import Growing
 from glassyrun_pspin.lazy.tensor import RandomTensor
 
 GROWING = ("frame", "pivots", "factor", "innovations", "weights")
+HEAVIEST = 2.5e7
+"""Weights in units of √f′(1) beyond which what cancels in a mean has no digits left: runs with lighter ones were all right, with
+three times as heavy ones none (docs/lazy.md)."""
+SPREADS = 8.0
+"""Standard deviations of the energy below its bound at which it is no fluctuation."""
 
 
 @attrs.frozen
@@ -87,7 +92,11 @@ class Disorder:
         self.covariance = Covariance(self.mixture)
         finite = not math.isinf(self.n)
         self.tensors = {p: RandomTensor(p, self.stream.child(f"p{p}")) for p in self.mixture} if finite else {}
-        self._limit = self.pivot_tolerance * float(self.covariance.of(torch.ones(1, dtype=torch.float64), 1))
+        one = torch.ones(1, dtype=torch.float64)
+        strength, slope = float(self.covariance.of(one, 0)), float(self.covariance.of(one, 1))
+        self._limit = self.pivot_tolerance * slope
+        self._heaviest = HEAVIEST * math.sqrt(slope)
+        self._lowest = -math.sqrt(slope) - self.planted * strength - SPREADS * math.sqrt(strength / self.n) - 1e-3
 
     def look(
         self, x: Float[Tensor, "configuration axis"]
@@ -96,11 +105,9 @@ class Disorder:
 
         What has been revealed afterwards depends on what is looked at, and in which order.
         """
-        x = padded(x, self.axes.count)
-        for configuration in x:
-            self._absorb(configuration)
-        y = x @ self._frame().T
+        x, y = self._brought_in(x)
         potential, inside = self._inside(y)
+        self._check(-potential)
         outside = [self._outside(row) for row in y]
         force = torch.stack([padded(row, self.axes.count) for row in outside])
         frame = self._frame()
@@ -109,20 +116,44 @@ class Disorder:
             force -= (force @ frame.T) @ frame
         return -potential, force + inside @ frame
 
+    def energy(self, x: Float[Tensor, "configuration axis"]) -> Float[Tensor, " configuration"]:
+        """Energy per spin alone, which brings no axis; what a look at the same configurations afterwards finds is the same."""
+        _, y = self._brought_in(x)
+        potential, _ = self._inside(y)
+        self._check(-potential)
+        return -potential
+
+    def _brought_in(
+        self, x: Float[Tensor, "configuration axis"]
+    ) -> tuple[Float[Tensor, "configuration axis"], Float[Tensor, "configuration direction"]]:
+        """Configurations along all axes and along the directions, which span them from now on."""
+        x = padded(x, self.axes.count)
+        for configuration in x:
+            self._absorb(configuration)
+        return x, x @ self._frame().T
+
+    def _check(self, energy: Float[Tensor, " configuration"]) -> None:
+        """No energy lies below −√f′(1), the bound of Guerra's replica-symmetric interpolation at T = 0, but for fluctuations."""
+        lowest = float(energy.min())
+        if not lowest >= self._lowest:
+            raise GlassyrunError(
+                f"system.pivot_tolerance = {self.pivot_tolerance:g}: is too small to be stable here, the energy came to {lowest:.4g} "
+                f"per spin, which no configuration has; take {10 * self.pivot_tolerance:g}"
+            )
+
     def memory(self) -> dict[str, Tensor]:
-        """All that has been revealed, but for the tensors' entries, which are drawn again; views, for a checkpoint."""
-        grown = {name: getattr(self, name).filled for name in GROWING}
+        """All that has been revealed, but for the tensors' entries, which are drawn again."""
+        grown = {name: getattr(self, name).filled.clone() for name in GROWING}
         return {**grown, "axes": torch.tensor(self.axes.count)}
 
-    def catch_up(self, memory: Mapping[str, Tensor]) -> None:
-        """Takes up what a run before this one had revealed; what this one has itself is left alone."""
-        if int(memory["axes"]) <= self.axes.count and memory["frame"].shape[0] <= self.frame.rows:
-            return
+    def take_up(self, memory: Mapping[str, Tensor]) -> None:
+        """Takes up what had been revealed before, in place of what has been since."""
         self.axes.count = int(memory["axes"])
         for name in GROWING:
             setattr(self, name, Growing.of(memory[name]))
-        for tensor in self.tensors.values():
-            tensor.catch_up(self.frame.rows)
+        for p, tensor in self.tensors.items():
+            self.tensors[p] = RandomTensor(p, tensor.stream)
+            self.tensors[p].catch_up(self.frame.rows)
 
     def _frame(self) -> Float[Tensor, "direction axis"]:
         self.frame.extend(self.frame.rows, self.axes.count)
@@ -150,10 +181,20 @@ class Disorder:
             factor = self.factor.filled
             seen = self.innovations.filled @ direction
             gap = seen - _solved(factor, drawn)
-            self.weights.append(_solved(factor.mT, gap, upper=True))
+            weights = _solved(factor.mT, gap, upper=True)
+            self._check_weights(weights)
+            self.weights.append(weights)
         else:
             self.weights.extend(self.weights.rows + 1, 0)
         self.frame.append(direction)
+
+    def _check_weights(self, weights: Float[Tensor, " pivot"]) -> None:
+        heaviest = float(weights.abs().max())
+        if not heaviest <= self._heaviest:
+            raise GlassyrunError(
+                f"system.pivot_tolerance = {self.pivot_tolerance:g}: is too small to be stable here, configurations that nearly "
+                f"coincide have weights of {heaviest:.2g}; take {10 * self.pivot_tolerance:g}"
+            )
 
     def _inside(
         self, y: Float[Tensor, "configuration direction"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,7 @@ from glassyrun import Context, Evaluation, Refusal, Sphere, State, Stream, Syste
 from glassyrun_pspin.lazy.axes import Axes, Overlaps, Sites
 from glassyrun_pspin.lazy.disorder import Disorder
 from glassyrun_pspin.lazy.noise import FrameSphere
+from glassyrun_pspin.lazy.size import Size
 
 
 class LazyPSpin(System):
@@ -21,7 +23,8 @@ class LazyPSpin(System):
     With one axis a spin dof = N, and x is σ. With axes that come as they are needed, `room` of them, x is a vector of R^room whose inner
     products with other configurations, divided by `room`, are the overlaps; N is in the law of the disorder and of the noise alone.
 
-    The disorder is drawn by the looks of everybody who holds this System, in the order in which they come.
+    The disorder is drawn by the looks of everybody who holds this System, in the order in which they come. It is no part of a State that
+    moves, but of each that is committed (`memory`, `take_up`).
     """
 
     def __init__(
@@ -59,9 +62,19 @@ class LazyPSpin(System):
         self.manifold = FrameSphere(radius, self.axes) if isinstance(self.axes, Overlaps) else Sphere(radius)
         stream = context.stream("couplings")
         self.disorder = Disorder(mixture, n, self.axes, stream, planted, pivot_tolerance, direction_tolerance)
-        self.terms, self.blocks = 1, {"spins": slice(0, self.dof)}
+        self.terms, self.blocks = 0, {"spins": slice(0, self.dof)}
         self.energy_scale, self.energy_name = float(self.dof), "energy per spin"
-        self.provenance = {"disorder": "Gaussian couplings with repeated indices, drawn where the dynamics looks"}
+        form = "one axis a spin" if room is None else f"overlaps only, room for {room} axes"
+        self.provenance = {
+            "disorder": f"Gaussian couplings with repeated indices, drawn where the dynamics looks; {form}",
+            "start": "random" if not planted else f"planted at T_i = {1 / planted:g}, shared by the replicas of a sample",
+        }
+        law = f"{sorted(mixture.items())} {n} {planted} {stream} {pivot_tolerance} {direction_tolerance} {room is None}"
+        self._law = torch.frombuffer(bytearray(hashlib.blake2b(law.encode(), digest_size=16).digest()), dtype=torch.int64)
+
+    @property
+    def degrees_of_freedom(self) -> int | float:
+        return self.n
 
     def initial(self, streams: Sequence[Stream]) -> State:
         drawn: dict[str, Tensor] = {}
@@ -73,21 +86,46 @@ class LazyPSpin(System):
         rows = [drawn["planted" if self.planted else stream.name] for stream in streams]
         return State(torch.stack([self._wide(row) for row in rows]) * math.sqrt(self.dof))
 
+    @torch.no_grad()
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
-        return self.gradient(state).energy
+        return self.disorder.energy(self._seen(state)) * self.dof
 
     @torch.no_grad()
     def gradient(self, state: State, batch: Int[Tensor, "replica term"] | None = None) -> Evaluation:
         if batch is not None:
-            raise Refusal('system.disorder = "lazy" has no couplings to draw mini-batches from: take full gradients')
-        if state.system:
-            self.disorder.catch_up(state.system)
-        count, radius = self.axes.count, math.sqrt(self.dof)
-        energy, force = self.disorder.look(state.x[:, :count] / radius)
+            raise Refusal('system.disorder = "lazy" keeps no couplings to draw mini-batches from; take full gradients')
+        energy, force = self.disorder.look(self._seen(state))
         # H = dof·E(x/√dof): its gradient is −√dof F
-        return Evaluation(energy * self.dof, self._wide(force) * -radius, self.disorder.memory())
+        return Evaluation(energy * self.dof, self._wide(force) * -math.sqrt(self.dof))
+
+    def memory(self, state: State) -> dict[str, Tensor]:
+        noise = self.manifold.memory() if isinstance(self.manifold, FrameSphere) else {}
+        return {**self.disorder.memory(), **noise, "law": self._law.clone()}
+
+    def take_up(self, state: State) -> State:
+        law = state.system.get("law")
+        if law is None or not torch.equal(law.cpu(), self._law):
+            told = "none" if law is None else "that of another seed or another [system]"
+            raise Refusal(
+                'system.disorder = "lazy" goes on with the disorder that was drawn so far, and the State that it should begin from has '
+                f"{told}; take the final State of a run with the same seed and the same [system]"
+            )
+        self.disorder.take_up(state.system)
+        if isinstance(self.manifold, FrameSphere):
+            self.manifold.take_up(state.system)
+        return State(state.x, state.step, {}, state.dynamics)
+
+    def work(self, steps: int) -> float:
+        return Size(self.disorder.mixture, self.n, self.context.journey).work(steps)
+
+    def _seen(self, state: State) -> Float[Tensor, "replica axis"]:
+        """Configurations of length one."""
+        return state.x[:, : self.axes.count] / math.sqrt(self.dof)
 
     def _wide(self, vectors: Float[Tensor, "*rows axis"]) -> Float[Tensor, "*rows dof"]:
         if vectors.shape[-1] > self.dof:
-            raise Refusal(f"system: {vectors.shape[-1]} directions were looked along, and there is room for {self.dof}")
+            raise Refusal(
+                f"system.axes: {vectors.shape[-1]} axes are needed by now, and there is room for {self.dof}; give system.axes a larger "
+                "number, and begin anew"
+            )
         return torch.nn.functional.pad(vectors, (0, self.dof - vectors.shape[-1]))
