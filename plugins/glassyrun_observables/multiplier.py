@@ -19,7 +19,7 @@ class MultiplierOptions(SubsetOptions):
     """
 
     components: ClassVar[bool] = False
-    looks: ClassVar[bool] = False
+    looks: ClassVar[bool] = True
 
     kind: Literal["mu"] = "mu"
 

@@ -15,6 +15,7 @@ from glassyrun import (
     Draw,
     Dynamics,
     Grid,
+    Manifold,
     Observable,
     ObservableOptions,
     Reference,
@@ -37,7 +38,7 @@ class NoiseResponseOptions(ObservableOptions):
     least error. Costs the drawing of the noise once more, and its error grows with t: √(t/(2T dof)) a trajectory.
     """
 
-    components: ClassVar[bool] = True
+    components: ClassVar[bool] = False
     looks: ClassVar[bool] = False
 
     kind: Literal["noise_response"] = "noise_response"
@@ -105,14 +106,14 @@ class NoiseResponse(Observable):
         for k in range(step, until):
             draw = now.dynamics.draw(k, now.state)
             if draw.noise:
-                self.memory["sum"] += _weighed(draw, now.dynamics.flow_step)
+                self.memory["sum"] += _weighed(draw, now.dynamics.flow_step, now.system.manifold)
         self.memory["step"] = torch.tensor(until)
 
 
-def _weighed(draw: Draw, dt: float) -> Float[Tensor, "replica dof"]:
+def _weighed(draw: Draw, dt: float, manifold: Manifold) -> Float[Tensor, "replica dof"]:
     """The noise of a step over 2T: all entries together have the variance 2T dt."""
     assert draw.variance is not None
-    total = torch.stack(draw.noise).sum(0, dtype=torch.float64)
+    total = torch.stack([manifold.isotropic(normals) for normals in draw.noise]).sum(0, dtype=torch.float64)
     return total * (dt / (len(draw.noise) * draw.variance.sqrt()))
 
 

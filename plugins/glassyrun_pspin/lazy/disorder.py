@@ -178,15 +178,21 @@ class Disorder:
             drawn += self.mixture[p] / math.sqrt(2 * self.n) * tensor.reveal(known)
         if len(known):
             self.innovations.extend(len(known), self.axes.count)
-            factor = self.factor.filled
             seen = self.innovations.filled @ direction
-            gap = seen - _solved(factor, drawn)
-            weights = _solved(factor.mT, gap, upper=True)
+            weights = self._solved(seen - self._solved(drawn), transposed=True)
             self._check_weights(weights)
             self.weights.append(weights)
         else:
             self.weights.extend(self.weights.rows + 1, 0)
         self.frame.append(direction)
+
+    def _solved(self, right: Float[Tensor, " pivot"], transposed: bool = False) -> Float[Tensor, " pivot"]:
+        """L⁻¹ or L⁻ᵀ times a vector."""
+        from glassyrun_pspin.lazy.triangle_loops import backward, forward
+
+        solution = right.clone()
+        (backward if transposed else forward)(self.factor.room.numpy(), len(right), solution.numpy())
+        return solution
 
     def _check_weights(self, weights: Float[Tensor, " pivot"]) -> None:
         heaviest = float(weights.abs().max())
@@ -222,7 +228,7 @@ class Disorder:
         """The force along directions that are not revealed; its part in the span means nothing."""
         pivots, count = self.pivots.filled, self.pivots.rows
         own = self.covariance.of((y @ y).reshape(1), 1)
-        row = _solved(self.factor.filled, self.covariance.of(pivots @ y, 1)) if count else own[:0]
+        row = self._solved(self.covariance.of(pivots @ y, 1)) if count else own[:0]
         variance = float(own - row @ row)
         if variance > self._limit and self.frame.rows < self.n:
             innovation = self.axes.isotropic(self.stream.child("innovations"), count)
@@ -237,7 +243,3 @@ class Disorder:
 def padded(vectors: Float[Tensor, "*rows axis"], count: int) -> Float[Tensor, "*rows count"]:
     """Vectors with zeros along the axes that have come since."""
     return torch.nn.functional.pad(vectors, (0, count - vectors.shape[-1])) if vectors.shape[-1] < count else vectors
-
-
-def _solved(triangle: Float[Tensor, "k k"], right: Float[Tensor, " k"], upper: bool = False) -> Float[Tensor, " k"]:
-    return torch.linalg.solve_triangular(triangle, right.unsqueeze(1), upper=upper).squeeze(1)

@@ -115,6 +115,9 @@ class LazyPSpin(System):
             self.manifold.take_up(state.system)
         return State(state.x, state.step, {}, state.dynamics)
 
+    def own_threads(self, replicas: int) -> bool:
+        return True
+
     def work(self, steps: int) -> float:
         return Size(self.disorder.mixture, self.n, self.context.journey).work(steps)
 

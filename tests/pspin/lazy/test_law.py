@@ -12,7 +12,7 @@ from scipy import stats
 from tests.pspin.lazy.dense import Array, quench
 
 from glassyrun import Stream
-from glassyrun_pspin.lazy import disorder, tensor
+from glassyrun_pspin.lazy import tensor
 from glassyrun_pspin.lazy.axes import Axes, Overlaps, Sites
 from glassyrun_pspin.lazy.disorder import Disorder, padded
 
@@ -104,10 +104,10 @@ def wrong_diagonals(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def no_condition(monkeypatch: pytest.MonkeyPatch) -> None:
     """New entries that know nothing of the forces that were seen."""
-    monkeypatch.setattr(disorder, "_solved", lambda triangle, right, upper=False: SOLVED(triangle, right, upper) * (not upper))
-
-
-SOLVED = disorder._solved
+    solved = Disorder._solved
+    monkeypatch.setattr(
+        Disorder, "_solved", lambda self, right, transposed=False: solved(self, right, transposed) * (not transposed)
+    )
 
 
 def no_draw(monkeypatch: pytest.MonkeyPatch) -> None:
