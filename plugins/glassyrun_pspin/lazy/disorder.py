@@ -41,8 +41,10 @@ from glassyrun_pspin.lazy.tensor import RandomTensor
 
 GROWING = ("frame", "pivots", "factor", "innovations", "weights")
 HEAVIEST = 2.5e7
-"""Weights in units of √f′(1) beyond which what cancels in a mean has no digits left: runs with lighter ones were all right, with
-three times as heavy ones none (docs/lazy.md)."""
+"""Weights in units of √f′(1) beyond which what cancels in a mean has too few digits left: no run with lighter ones went wrong, and none
+with three times as heavy ones right (docs/lazy.md)."""
+HEAVIEST_QUADRATIC = 1e8
+"""The same where all forces are linear."""
 SPREADS = 8.0
 """Standard deviations of the energy below its bound at which it is no fluctuation."""
 
@@ -95,7 +97,7 @@ class Disorder:
         one = torch.ones(1, dtype=torch.float64)
         strength, slope = float(self.covariance.of(one, 0)), float(self.covariance.of(one, 1))
         self._limit = self.pivot_tolerance * slope
-        self._heaviest = HEAVIEST * math.sqrt(slope)
+        self._heaviest = (HEAVIEST if max(self.mixture) > 2 else HEAVIEST_QUADRATIC) * math.sqrt(slope)
         self._lowest = -math.sqrt(slope) - self.planted * strength - SPREADS * math.sqrt(strength / self.n) - 1e-3
 
     def look(
