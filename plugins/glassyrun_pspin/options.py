@@ -91,7 +91,7 @@ class PSpinOptions(SystemOptions):
         gt=0,
         le=1e-3,
         description="lazy: variance of a force that counts as none, relative to that of a force of which nothing is known; "
-        "default 1e-7, 1e-6 with p = 2",
+        "default 1e-7, 1e-12 for p = 2",
     )
     direction_tolerance: float | None = Field(
         None,
@@ -119,8 +119,8 @@ class PSpinOptions(SystemOptions):
             table.setdefault("diagonals", False)
         if table.get("disorder") == "lazy":
             degrees = table.get("mixture") or {str(table.get("p")): 1.0}
-            quadratic = isinstance(degrees, dict) and any(str(p) == "2" for p in degrees)
-            for field, value in (("pivot_tolerance", 1e-6 if quadratic else 1e-7), ("direction_tolerance", 1e-9)):
+            linear = isinstance(degrees, dict) and all(str(p) == "2" for p in degrees)
+            for field, value in (("pivot_tolerance", 1e-12 if linear else 1e-7), ("direction_tolerance", 1e-9)):
                 if table.get(field) is None:
                     table[field] = value
             if table.get("coordinates") is None:

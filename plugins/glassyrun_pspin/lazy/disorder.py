@@ -43,8 +43,6 @@ GROWING = ("frame", "pivots", "factor", "innovations", "weights")
 HEAVIEST = 2.5e7
 """Weights in units of √f′(1) beyond which what cancels in a mean has too few digits left: no run with lighter ones went wrong, and none
 with three times as heavy ones right (docs/lazy.md)."""
-HEAVIEST_QUADRATIC = 1e8
-"""The same where all forces are linear."""
 SPREADS = 8.0
 """Standard deviations of the energy below its bound at which it is no fluctuation."""
 
@@ -96,8 +94,9 @@ class Disorder:
         self.tensors = {p: RandomTensor(p, self.stream.child(f"p{p}")) for p in self.mixture} if finite else {}
         one = torch.ones(1, dtype=torch.float64)
         strength, slope = float(self.covariance.of(one, 0)), float(self.covariance.of(one, 1))
-        self._limit = self.pivot_tolerance * slope
-        self._heaviest = (HEAVIEST if max(self.mixture) > 2 else HEAVIEST_QUADRATIC) * math.sqrt(slope)
+        self._limit, self._slope = self.pivot_tolerance * slope, torch.tensor([slope], dtype=torch.float64)
+        self._heaviest = HEAVIEST * math.sqrt(slope)
+        self._linear = max(self.mixture) == 2
         self._lowest = -math.sqrt(slope) - self.planted * strength - SPREADS * math.sqrt(strength / self.n) - 1e-3
 
     def look(
@@ -188,6 +187,22 @@ class Disorder:
             self.weights.extend(self.weights.rows + 1, 0)
         self.frame.append(direction)
 
+    def _known(self, y: Float[Tensor, " direction"]) -> tuple[Float[Tensor, " pivot"], float, Float[Tensor, " direction"]]:
+        """What of the force at y the innovations so far determine, the variance of the rest, and the configuration that brings the rest."""
+        own = self.covariance.of((y @ y).reshape(1), 1)
+        row = self._solved(self.covariance.of(self.pivots.filled @ y, 1)) if self.pivots.rows else own[:0]
+        return row, float(own - row @ row), y
+
+    def _known_linear(self, y: Float[Tensor, " direction"]) -> tuple[Float[Tensor, " pivot"], float, Float[Tensor, " direction"]]:
+        """The same for p = 2, where forces are linear, and pivots that are orthonormal lose no digits."""
+        if not self.pivots.rows:
+            return y[:0], float(self._slope * (y @ y)), y / torch.linalg.vector_norm(y)
+        pivots = self.pivots.filled
+        rest = y - (pivots @ y) @ pivots
+        rest = rest - (pivots @ rest) @ pivots
+        length = float(torch.linalg.vector_norm(rest))
+        return self._slope.sqrt() * (pivots @ y), float(self._slope) * length**2, rest / length if length else rest
+
     def _solved(self, right: Float[Tensor, " pivot"], transposed: bool = False) -> Float[Tensor, " pivot"]:
         """L⁻¹ or L⁻ᵀ times a vector."""
         from glassyrun_pspin.lazy.triangle_loops import backward, forward
@@ -228,15 +243,13 @@ class Disorder:
 
     def _outside(self, y: Float[Tensor, " direction"]) -> Float[Tensor, " axis"]:
         """The force along directions that are not revealed; its part in the span means nothing."""
-        pivots, count = self.pivots.filled, self.pivots.rows
-        own = self.covariance.of((y @ y).reshape(1), 1)
-        row = self._solved(self.covariance.of(pivots @ y, 1)) if count else own[:0]
-        variance = float(own - row @ row)
+        count = self.pivots.rows
+        row, variance, pivot = self._known_linear(y) if self._linear else self._known(y)
         if variance > self._limit and self.frame.rows < self.n:
             innovation = self.axes.isotropic(self.stream.child("innovations"), count)
-            row = torch.cat([row, own.new_tensor([math.sqrt(variance)])])
-            self.pivots.append(y)
-            self.factor.append(row)
+            row = torch.cat([row, row.new_tensor([math.sqrt(variance)])])
+            self.pivots.append(pivot)
+            self.factor.append(row if not self._linear else torch.cat([torch.zeros(count, dtype=row.dtype), self._slope.sqrt()]))
             self.innovations.append(innovation)
         self.innovations.extend(self.innovations.rows, self.axes.count)
         return row @ self.innovations.filled
