@@ -48,7 +48,8 @@ def build(asked: Model, context: Context) -> PSpin:
     law = Law(asked.binary, 0.0 if asked.initial_temperature is None else 1 / asked.initial_temperature)
     parts = tuple(_part(asked, degree, scale, law, context, planted) for degree, scale in asked.coefficients.items())
     start = "random" if planted is None else f"planted at T_i = {asked.initial_temperature:g}, shared by the replicas of a sample"
-    return PSpin(asked.n, parts, context, planted, {"disorder": _disorder(asked), "start": start})
+    about = {"disorder": _disorder(asked), "start": start}
+    return PSpin(int(asked.n), parts, context, planted, about, asked.coefficients)
 
 
 def _part(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 import glassyrun
 from glassyrun import Context, Footprint, Refusal, System, SystemOptions
@@ -26,11 +26,14 @@ LAZY = ("coordinates", "axes", "pivot_tolerance", "direction_tolerance")
 """Fields that only disorder = "lazy" has."""
 
 
-def _whole(value: Any) -> Any:
-    """1e12, which TOML reads as a float, is a number of spins as well; "inf" is the limit."""
-    if value == "inf":
-        return math.inf
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+def _limit(value: Any) -> Any:
+    """ "inf" is the limit, as `inf` is."""
+    return math.inf if value == "inf" else value
+
+
+def _whole(value: float) -> float:
+    """1e12, which TOML reads as a float, is a number of spins as well."""
+    return int(value) if math.isfinite(value) and value.is_integer() else value
 
 
 def _text_keys(value: Any) -> Any:
@@ -46,10 +49,10 @@ class PSpinOptions(SystemOptions):
     """
 
     kind: Literal["pspin"] = "pspin"
-    n: Annotated[Annotated[int, Field(ge=2)] | Annotated[float, Field(ge=2, allow_inf_nan=True)], BeforeValidator(_whole)] = (
-        Field(
-            description='number of spins N: up to 10^6, up to 10^15 with `disorder` = "lazy", which also takes inf',
-        )
+    n: Annotated[float, BeforeValidator(_limit), AfterValidator(_whole)] = Field(
+        ge=2,
+        allow_inf_nan=True,
+        description='number of spins N: up to 10^6; up to 10^15 with disorder = "lazy", which also takes inf',
     )
     p: int | None = Field(
         None, ge=2, le=MOST_DEGREE, description="spins in one product; default 3. For several at once give `mixture` instead"

@@ -27,6 +27,8 @@ class PSpin(System):
     planted: Float[Tensor, " site"] | None = None
     """The start of all replicas of this sample, where it was planted."""
     provenance: Mapping[str, str] = attrs.field(factory=dict)
+    mixture: Mapping[int, float] = attrs.field(factory=dict)
+    """a_p of each degree."""
     warnings: Sequence[str] = ()
 
     def __attrs_post_init__(self) -> None:

@@ -18,7 +18,7 @@ from glassyrun_pspin.options import PSpinOptions
 BAD = {
     "negative n": ({"n": -3}, "greater than or equal to 2"),
     "no n": ({}, "required"),
-    "n not whole": ({"n": 64.5}, "integer"),
+    "n not whole": ({"n": 64.5}, "whole number"),
     "p = 1": ({"n": 8, "p": 1}, "greater than or equal to 2"),
     "p too large": ({"n": 8, "p": 40}, "less than or equal to 16"),
     "p and mixture": ({"n": 8, "p": 3, "mixture": {"3": 1.0}}, "one of the two"),

@@ -81,10 +81,10 @@ def test_p_2_at_zero_temperature_is_exact():
 
     s = 2 * t[1:]
     energy = -(ive(0, 2 * s) + ive(2, 2 * s) - ive(1, 2 * s) / s) / s / (2 * g(s))
-    assert np.abs(best.energy[1:] - energy).max() < 2e-6
+    assert np.abs(best.energy[1:] - energy).max() < 5e-6
     j = best.at(2)
     C = g(t[j:] + t[j]) / np.sqrt(g(2 * t[j:]) * g(2 * t[j]))
-    assert np.abs(best.C[j:, j] - C).max() < 2e-6
+    assert np.abs(best.C[j:, j] - C).max() < 5e-6
 
 
 def test_refusals_are_sentences():
