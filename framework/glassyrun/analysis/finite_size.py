@@ -1,0 +1,185 @@
+"""From runs of several sizes to N → ∞."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from glassyrun.analysis.labels import KEPT, dataset, labelled
+from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, NotEnough, Over, units
+from glassyrun.errors import Refusal
+
+RESAMPLES = 400
+EXPONENTS = (0.05, 4.0)
+"""Between which a fitted exponent lies."""
+
+
+def finite_size(
+    runs: Sequence[xr.Dataset],
+    *,
+    variable: str = "energy",
+    exponent: float | None = 1.0,
+    sizes: Sequence[float] | None = None,
+    at: dict[str, float] | None = None,
+    over: Over | None = None,
+    seed: int = 0,
+) -> xr.Dataset:
+    """y(N) = y_∞ + c N^{−a} at each point of the grid, errors by a bootstrap over samples.
+
+    The samples of each size are drawn with replacement (Efron, Ann. Stat. 7, 1 (1979)), each with its whole trajectory. Each
+    point of the grid is fitted by least squares with weights samples × N, those of a quantity that averages itself; weights
+    estimated from few samples would make errors too small. With n samples the bootstrap variance lacks a factor n/(n−1), which
+    is put in, and the interval is that of Student's t with Satterthwaite's degrees of freedom.
+
+    Args:
+        runs: one result a size, with the same grids; a DataArray or Dataset each.
+        exponent: a, known (1 for bulk corrections of the p-spin in equilibrium, 2/3 where the edge of a spectrum matters), or
+            None to fit one
+            a for all points, which needs four sizes.
+        sizes: N of each run; by default the attribute `degrees_of_freedom`.
+        at: points to select first, nearest, such as {"time": 10}.
+
+    Returns:
+        `limit` = y_∞ and `amplitude` = c on the grid of the variable, with intervals; `exponent` with interval where fitted;
+        `chi_squared` per degree of freedom of the fit over the points, near 1 if the law holds (NaN where two sizes leave none;
+        points are correlated, so it has no sharp law).
+        Too few sizes or samples: NaN with `reason`.
+
+    Raises:
+        Refusal: if the runs have different grids, or sizes are not known or not different.
+    """
+    arrays = [_array(run, variable, at) for run in runs]
+    numbers = np.array([_size(run) for run in runs] if sizes is None else list(sizes), dtype=float)
+    if len(np.unique(numbers)) != len(runs) or len(runs) < 2:
+        raise Refusal(
+            "analysis.finite_size: needs two runs or more of different sizes, one a size; concatenate the samples of equal sizes first"
+        )
+    first = arrays[0]
+    for array in arrays[1:]:
+        if not all(first[dim].equals(array[dim]) for dim in first.dims if dim not in ("sample", "replica")):
+            raise Refusal(
+                "analysis.finite_size: the runs have different grids; interpolate, or select points that they share with at="
+            )
+    grid = [str(dim) for dim in first.dims if dim not in ("sample", "replica")]
+    shape = tuple(first.sizes[dim] for dim in grid)
+    try:
+        values = [units(array.compute().to_dataset(name=variable), [variable], over).filled(variable) for array in arrays]
+        found = Fit(numbers, [v.reshape(len(v), -1) for v in values], exponent).all(seed)
+    except NotEnough as reason:
+        nothing = Estimate.none(str(reason), (int(np.prod(shape)),))
+        found = {
+            "limit": nothing,
+            "amplitude": nothing,
+            "exponent": Estimate.none(str(reason)),
+            "chi_squared": Estimate.none(str(reason)),
+        }
+    out: dict[str, xr.DataArray] = {}
+    unit = str(first.attrs.get("units", "1"))
+    names = {"limit": f"{first.attrs.get('long_name', variable)} for N → ∞", "amplitude": "c of c N^{−a}"}
+    for name, label in names.items():
+        part = found[name]
+        shaped = attrs.evolve(part, **{key: getattr(part, key).reshape(shape) for key in ("value", "error", "low", "high")})
+        out |= labelled(name, shaped, grid, long_name=label, units=unit)
+    if exponent is None:
+        out |= labelled("exponent", found["exponent"], long_name="exponent a of c N^{−a}")
+    out["chi_squared"] = xr.DataArray(
+        found["chi_squared"].value, attrs={"long_name": "χ² per degree of freedom and point", "units": "1"}
+    )
+    kept = {
+        name: runs[0].attrs[name]
+        for name in KEPT
+        if name in runs[0].attrs and name not in ("spec", "degrees_of_freedom", "title")
+    }
+    return xr.Dataset(out, {dim: first[dim] for dim in grid if dim in first.coords}, {**kept, "sizes": numbers})
+
+
+def _array(run: xr.Dataset | xr.DataArray, variable: str, at: dict[str, float] | None) -> xr.DataArray:
+    array = dataset(run, variable)[variable]
+    return array.sel(at, method="nearest", tolerance=None) if at else array
+
+
+def _size(run: xr.Dataset | xr.DataArray) -> float:
+    if "degrees_of_freedom" not in run.attrs:
+        raise Refusal("analysis.finite_size: a run has no attribute degrees_of_freedom; give sizes=")
+    return float(run.attrs["degrees_of_freedom"])
+
+
+@attrs.frozen
+class Fit:
+    """The law y_∞ + c N^{−a} at many points at once."""
+
+    sizes: Array
+    values: Sequence[Array]
+    """For each size [unit, point]."""
+    exponent: float | None
+
+    @property
+    def weights(self) -> Array:
+        """Units times N."""
+        return np.array([len(v) for v in self.values]) * self.sizes
+
+    def all(self, seed: int) -> dict[str, Estimate]:
+        if self.exponent is None and len(self.sizes) < 4:
+            raise NotEnough(f"{len(self.sizes)} sizes were given, and a fit of the exponent needs four")
+        rng = np.random.default_rng(seed)
+        means = np.stack([v.mean(axis=0) for v in self.values])
+        resampled = np.stack([_resampled(v, rng) for v in self.values], axis=1)
+        value, draws = self.solve(means[None]), self.solve(resampled)
+        out: dict[str, Estimate] = {}
+        for name in ("limit", "amplitude", "exponent"):
+            centre, error = value[name][0], draws[name].std(axis=0, ddof=1)
+            reach = stats.t.ppf((1 + CONFIDENCE) / 2, self._freedom(float(value["exponent"][0]))) * error
+            out[name] = Estimate(centre, error, centre - reach, centre + reach)
+        out["chi_squared"] = Estimate.exact(self._chi_squared(means, value))
+        return out
+
+    def solve(self, means: Array) -> dict[str, Array]:
+        """Weighted least squares of each of many sets of means [draw, size, point]; one exponent for all points of a draw."""
+        if self.exponent is not None:
+            return self._linear(means, np.full(len(means), self.exponent))
+        low, high = np.full(len(means), EXPONENTS[0]), np.full(len(means), EXPONENTS[1])
+        golden = (5**0.5 - 1) / 2
+        for _ in range(40):  # golden section, all draws at once
+            left, right = high - golden * (high - low), low + golden * (high - low)
+            better = self._linear(means, left)["squares"] < self._linear(means, right)["squares"]
+            low, high = np.where(better, low, left), np.where(better, right, high)
+        return self._linear(means, (low + high) / 2)
+
+    def _linear(self, means: Array, exponents: Array) -> dict[str, Array]:
+        root = self.weights**0.5
+        powers = self.sizes[None, :] ** -exponents[:, None]
+        model = np.stack([np.broadcast_to(root, powers.shape), powers * root], axis=-1)
+        scaled = means * root[:, None]
+        solved = np.linalg.pinv(model) @ scaled
+        squares = np.nanmean(((scaled - model @ solved) ** 2).sum(axis=1), axis=-1)
+        return {"limit": solved[:, 0], "amplitude": solved[:, 1], "exponent": exponents, "squares": squares}
+
+    def _chi_squared(self, means: Array, fitted: dict[str, Array]) -> float:
+        """Σ over sizes of squared residuals over their variances, for each degree of freedom, a mean over points."""
+        freedom = len(self.sizes) - 2 - (self.exponent is None)
+        if freedom < 1:
+            return np.nan
+        law = fitted["limit"] + fitted["amplitude"] * self.sizes[:, None] ** -fitted["exponent"][:, None]
+        variances = np.stack([v.var(axis=0, ddof=1) / len(v) for v in self.values])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return float(np.nanmean(((means - law) ** 2 / variances).sum(axis=0)) / freedom)
+
+    def _freedom(self, exponent: float) -> float:
+        """Of the variance of y_∞, a sum of those of the sizes (Satterthwaite, Biometrics Bull. 2, 110 (1946))."""
+        root = self.weights**0.5
+        share = np.linalg.pinv(np.stack([root, self.sizes**-exponent * root], axis=1))[0] * root
+        variances = np.array([np.nanmean(v.var(axis=0, ddof=1)) / len(v) for v in self.values])
+        parts = share**2 * variances
+        total = float((parts**2 / (np.array([len(v) for v in self.values]) - 1)).sum())
+        return float(parts.sum() ** 2 / total) if total else np.inf
+
+
+def _resampled(values: Array, rng: np.random.Generator) -> Array:
+    """Bootstrap means [draw, point], their distance from the mean made that of an unbiased variance."""
+    count, mean = len(values), values.mean(axis=0)
+    chosen = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
+    return mean + (chosen @ values - mean) * (count / (count - 1)) ** 0.5

@@ -1,0 +1,124 @@
+"""Labels in, labels out: the dimensions of a result, sweeps over others, and how an estimate is written."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from glassyrun.analysis.trajectories import CONFIDENCE, Estimate, NotEnough
+from glassyrun.errors import Refusal
+
+GRID = ("sample", "replica", "time", "t_w", "t")
+BOUNDS = ["low", "high"]
+KEPT = ("title", "source", "spec", "time_unit", "degrees_of_freedom", "complete", "warnings")
+"""Attributes of a run that what is made of it keeps."""
+
+
+def dataset(data: xr.Dataset | xr.DataArray, *names: str) -> xr.Dataset:
+    """The variables that an analysis needs, by name; a lone DataArray is the first of them.
+
+    Raises:
+        Refusal: if one is not there.
+    """
+    if isinstance(data, xr.DataArray):
+        data = data.to_dataset(name=names[0], promote_attrs=False)
+    for name in names:
+        if name not in data:
+            held = ", ".join(map(str, data.data_vars)) or "nothing"
+            raise Refusal(
+                f"analysis: the result has no variable {name}, it has {held}; measure it, or say which one with variable="
+            )
+    return data[list(names)].assign_attrs(data.attrs)
+
+
+def sweep_dims(ds: xr.Dataset, grid: Iterable[str] = GRID) -> list[str]:
+    """The dimensions that are no part of one run, such as those along which runs were concatenated."""
+    return [str(dim) for dim in ds.dims if dim not in set(grid)]
+
+
+def each(ds: xr.Dataset, work: Callable[[xr.Dataset], xr.Dataset], grid: Iterable[str] = GRID) -> xr.Dataset:
+    """Does the work for each point of the sweep, loading one point at a time, and puts the results together.
+
+    Where a point gives no value its reason is a line of the attribute `reason`, with the place in the sweep before it.
+    """
+    dims = sweep_dims(ds, grid)
+    if not dims:
+        return work(ds.compute()).assign_attrs(_kept(ds))
+    cells: dict[tuple[int, ...], xr.Dataset] = {}
+    for place in itertools.product(*(range(ds.sizes[dim]) for dim in dims)):
+        cells[place] = work(ds.isel(dict(zip(dims, place, strict=True))).compute())
+    joined = _join(ds, dims, cells)
+    for name, array in joined.data_vars.items():
+        array.attrs.pop("reason", None)
+        told = [
+            f"{_place(ds, dims, place)}: {cell[name].attrs['reason']}"
+            for place, cell in cells.items()
+            if "reason" in cell[name].attrs
+        ]
+        if told:
+            array.attrs["reason"] = "\n".join(told)
+    return joined.assign_attrs(_kept(ds))
+
+
+def _join(ds: xr.Dataset, dims: Sequence[str], cells: Mapping[tuple[int, ...], xr.Dataset]) -> xr.Dataset:
+    if not dims:
+        return cells[()]
+    first, *rest = dims
+    parts = [
+        _join(ds, rest, {place[1:]: cell for place, cell in cells.items() if place[0] == number})
+        for number in range(ds.sizes[first])
+    ]
+    along: Any = ds[first] if first in ds.coords else first
+    return xr.concat(
+        [part.drop_vars(first, errors="ignore") for part in parts],
+        dim=along,
+        join="outer",
+        combine_attrs="override",
+        data_vars="all",
+        coords="minimal",
+        compat="override",
+    )
+
+
+def _place(ds: xr.Dataset, dims: Sequence[str], place: Sequence[int]) -> str:
+    return ", ".join(f"{dim} = {ds[dim].values[i] if dim in ds.coords else i}" for dim, i in zip(dims, place, strict=True))
+
+
+def _kept(ds: xr.Dataset) -> dict[str, Any]:
+    return {name: ds.attrs[name] for name in KEPT if name in ds.attrs}
+
+
+def labelled(
+    name: str, estimate: Estimate, dims: Sequence[str] = (), *, long_name: str, units: str = "1", **attributes: Any
+) -> dict[str, xr.DataArray]:
+    """An estimate as variables: NAME, NAME_error (one standard error) and NAME_interval with the dimension `bound`."""
+    about = {"units": units, **attributes} | ({"reason": estimate.reason} if estimate.reason else {})
+    bounds = np.stack([estimate.low, estimate.high], axis=-1)
+    return {
+        name: xr.DataArray(estimate.value, dims=list(dims), attrs={"long_name": long_name, **about}),
+        f"{name}_error": xr.DataArray(
+            estimate.error, dims=list(dims), attrs={"long_name": f"{long_name}, standard error", "units": units}
+        ),
+        f"{name}_interval": xr.DataArray(
+            bounds,
+            dims=[*dims, "bound"],
+            coords={"bound": BOUNDS},
+            attrs={"long_name": f"{long_name}, interval", "units": units, "confidence": CONFIDENCE},
+        ),
+    }
+
+
+def attempt(work: Callable[[], Estimate], shape: tuple[int, ...] = ()) -> Estimate:
+    """The estimate, or NaN with the reason."""
+    try:
+        return work()
+    except NotEnough as reason:
+        return Estimate.none(str(reason), shape)
+
+
+def unit_of(array: xr.DataArray) -> str:
+    return str(array.attrs.get("units", "1"))

@@ -1,0 +1,177 @@
+"""Whether the noise of the gradient explains how Δ depends on the waiting time."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+import numpy as np
+import xarray as xr
+
+from glassyrun.analysis.diffusion import diffusion
+from glassyrun.analysis.labels import attempt, dataset, each, labelled
+from glassyrun.analysis.regimes import regimes
+from glassyrun.analysis.sampling import sampling_of
+from glassyrun.analysis.spread import best_factors, of_pseudo, squares, unbiased
+from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, Over, Units, jackknife, units
+
+Window: TypeAlias = tuple[float, float]
+SCALINGS = ["constant", "noise", "best"]
+REGIMES = ["before", "after"]
+
+
+def rescale_by_noise(
+    ds: xr.Dataset,
+    *,
+    after: float | xr.DataArray | None = None,
+    bottom: float | xr.DataArray | None = None,
+    variable: str = "msd",
+    noise: str = "gradient_noise",
+    lags: Window = (0, np.inf),
+    over: Over | None = None,
+) -> xr.Dataset:
+    """Do the curves Δ(t_w, t_w+t)/D(t_w) coincide? After t₂ they should, if the run diffuses at the bottom (Baity-Jesi et al.
+    2018).
+
+    `spread` is the root mean square distance of log Δ from its mean over waiting times at the same lag, without what noise
+    alone gives (Quenouille's correction), after Δ has been divided by a constant, by D(t_w), and by the best factor for each
+    waiting time.
+    A small number for D alone says nothing: it must be well below that for a constant. `explained` is the part that D does of
+    what any factor can, (S²_constant − S²_noise)/(S²_constant − S²_best): 1 for a perfect D, 0 for none. `power` is the
+    exponent b with which the best factors go as D^b: 1 for diffusion.
+
+    Args:
+        ds: with `msd` (sample, replica, t_w, t) and `gradient_noise` (sample, replica, t_w), and `energy` where `after` is not
+            given.
+        after: t₂, a waiting time; by default that of `regimes`, with `bottom`.
+        lags: window of lags.
+
+    Returns:
+        `spread` [regime, scaling], `explained`, `power` [regime], with intervals, regimes before and after t₂; `rescaled` = Δ/D
+        [t_w, t]; and what `diffusion` gives for waiting times after t₂. NaN with the attribute `reason` where the data do not
+        give it.
+    """
+    t2 = _after(ds, after, bottom, over)
+    told = t2.attrs.get("reason", "t₂ is not known")
+    work = dataset(ds, variable, noise)
+    work["after"] = t2.drop_vars("reason", errors="ignore")
+    law = sampling_of(ds)
+
+    def one(cell: xr.Dataset) -> xr.Dataset:
+        collapse = Collapse(cell, variable, noise, lags, over)
+        since = float(cell["after"])
+        parts = [collapse.of(part, since, told) for part in REGIMES]
+        out = xr.concat(parts, dim=xr.DataArray(REGIMES, dims="regime", name="regime"), combine_attrs="drop_conflicts")
+        for name in out.data_vars:
+            reasons = [
+                f"{r}: {p[name].attrs['reason']}" for r, p in zip(REGIMES, parts, strict=True) if "reason" in p[name].attrs
+            ]
+            if reasons:
+                out[name].attrs["reason"] = "\n".join(reasons)
+        motion = diffusion(cell, after=since, variable=variable, noise=noise, lags=lags, sampling=law, over=over)
+        return out.merge(collapse.rescaled()).merge(motion, combine_attrs="drop_conflicts")
+
+    return each(work, one)
+
+
+def _after(
+    ds: xr.Dataset, after: float | xr.DataArray | None, bottom: float | xr.DataArray | None, over: Over | None
+) -> xr.DataArray:
+    if after is None:
+        return regimes(ds, bottom=bottom, over=over)["t2"]
+    return after if isinstance(after, xr.DataArray) else xr.DataArray(float(after))
+
+
+@attrs.frozen
+class Collapse:
+    """The curves of one run."""
+
+    cell: xr.Dataset
+    variable: str
+    noise: str
+    lags: Window
+    over: Over | None
+
+    def of(self, part: str, since: float, told: str) -> xr.Dataset:
+        """The numbers of one regime."""
+        try:
+            if not np.isfinite(since):
+                raise NotEnough(f"t₂ is not known: {told}")
+            these = units(self.cell, [self.variable, self.noise], self.over)
+            table = Table.of(self, these, (self.cell.t_w.values >= since) == (part == "after"))
+        except NotEnough as reason:
+            spread = Estimate.none(str(reason), (len(SCALINGS),))
+            explained = power = Estimate.none(str(reason))
+        else:
+            pseudo = unbiased(these, table.squares)
+            spread = of_pseudo(pseudo)
+            explained = attempt(lambda: table.explained(these, pseudo))
+            power = attempt(lambda: table.power(these))
+        out = labelled("spread", spread, ["scaling"], long_name="rms distance of log Δ from the mean over waiting times")
+        out |= labelled("explained", explained, long_name="part of what any factor can do that dividing by D does")
+        out |= labelled("power", power, long_name="exponent b of the best factors, D^b")
+        return xr.Dataset(out, coords={"scaling": SCALINGS})
+
+    def rescaled(self) -> xr.Dataset:
+        shape = (self.cell.sizes["t_w"], self.cell.sizes["t"])
+
+        def ratio(means: Means) -> Array:
+            return means[self.variable] / means[self.noise][:, None]
+
+        found = attempt(lambda: jackknife(units(self.cell, [self.variable, self.noise], self.over), ratio), shape)
+        return xr.Dataset(
+            labelled("rescaled", found, ["t_w", "t"], long_name="Δ(t_w, t_w+t)/D(t_w)"), self.cell[["t_w", "t"]].coords
+        )
+
+
+@attrs.frozen
+class Table:
+    """The points of one regime: rows are waiting times."""
+
+    variable: str
+    noise: str
+    rows: np.ndarray
+    mask: np.ndarray
+
+    @classmethod
+    def of(cls, of: Collapse, these: Units, chosen: np.ndarray) -> Table:
+        means, t = these.means(), of.cell.t.values
+        known = np.isfinite(means[of.noise]) & (means[of.noise] > 0)
+        mask = (means[of.variable] > 0) & ((t > 0) & (t >= of.lags[0]) & (t <= of.lags[1])) & (chosen & known)[:, None]
+        mask &= mask.sum(axis=0) >= 2  # a lag that one waiting time has says nothing
+        rows = np.nonzero(mask.sum(axis=1) >= 3)[0]
+        if len(rows) < 3:
+            raise NotEnough(f"{len(rows)} waiting times have Δ at three lags, and D, in this regime; three are needed")
+        return cls(of.variable, of.noise, rows, mask[rows])
+
+    def logs(self, means: Means) -> tuple[Array, Array]:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.log(means[self.variable][self.rows]), np.log(means[self.noise][self.rows])
+
+    def squares(self, means: Means) -> Array:
+        """Mean squares for a constant, for D, for the best factors, [scaling]."""
+        y, scale = self.logs(means)
+        return np.array([squares(y, self.mask, s) for s in (np.zeros_like(scale), scale, None)])
+
+    def explained(self, these: Units, pseudo: Array) -> Estimate:
+        gain = of_pseudo(pseudo[:, 0] - pseudo[:, 2])
+        if not gain.low > 0:
+            raise NotEnough("no factor brings the curves closer than a constant does, beyond what their errors allow")
+
+        def part(means: Means) -> float:
+            constant, noise, best = self.squares(means)
+            return (constant - noise) / (constant - best)
+
+        return jackknife(these, part)
+
+    def power(self, these: Units) -> Estimate:
+        logs = jackknife(these, lambda means: self.logs(means)[1])
+        if np.var(logs.value) < 10 * np.mean(logs.error**2):
+            raise NotEnough("D hardly depends on the waiting time within its errors, so that it can explain nothing")
+
+        def slope(means: Means) -> float:
+            y, scale = self.logs(means)
+            factors, scale = best_factors(np.where(self.mask, y, np.nan)), scale - scale.mean()
+            return float(factors @ scale / (scale @ scale))
+
+        return jackknife(these, slope)

@@ -1,0 +1,156 @@
+"""Fluctuations: χ₄ split by where they come from, and the non-Gaussian parameter α₂."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+from scipy import stats
+
+from glassyrun.analysis.labels import GRID, attempt, dataset, each, labelled
+from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, Means, NotEnough, Over, jackknife, units
+from glassyrun.errors import Refusal
+
+ORDER = ("sample", "start", "replica")
+SOURCE = {"sample": "disorder", "start": "initial state", "replica": "initial state and noise"}
+
+
+def chi4(
+    data: xr.Dataset | xr.DataArray,
+    *,
+    variable: str = "overlap",
+    shared_start: bool = False,
+    dof: int | None = None,
+) -> xr.Dataset:
+    """χ₄(t_w, t_w+t) = dof·Var C, split by the source of the fluctuation.
+
+    The variance of C over trajectories is that over noise at fixed start and disorder, plus that over starts, plus that over
+    disorder (Berthier et al., J. Chem. Phys. 126, 184503 (2007)): a nested analysis of variance of a balanced design. The
+    dimensions give the design, from the outside in: `sample` (disorder), `start` (initial states, if runs that share a start
+    were concatenated so), `replica`. Where replicas have starts of their own, as by default, they bring both the initial state
+    and the noise; with `shared_start` noise alone. χ₄ peaks where correlated regions relax (Franz and Parisi, J. Phys. Condens.
+    Matter 12, 6335 (2000)).
+
+    C is a mean over many degrees of freedom, hence close to Gaussian over trajectories. The interval of the innermost part is
+    that of χ² and exact for Gaussian C; those of the outer parts, differences of mean squares, are by the modified large-sample
+    method (Ting et al., J. Stat. Comput. Simul. 35, 135 (1990)). An outer part may come out negative where it is small: it is
+    left so, as cutting it would bias averages.
+
+    Args:
+        data: with C, dims (sample, replica, t_w, t); dof is the attribute `degrees_of_freedom`.
+
+    Returns:
+        `chi4` [source, t_w, t] with intervals.
+
+    Raises:
+        Refusal: if the number of degrees of freedom is not known.
+    """
+    ds = dataset(data, variable)
+    size = dof or ds.attrs.get("degrees_of_freedom")
+    if size is None:
+        raise Refusal("analysis.chi4: the data have no attribute degrees_of_freedom; give dof=")
+    grid = (*GRID, "start")
+    return each(ds, lambda cell: _split(cell[variable], float(size), shared_start), grid)
+
+
+def _split(array: xr.DataArray, dof: float, shared_start: bool) -> xr.Dataset:
+    levels = [dim for dim in ORDER if array.sizes.get(dim, 1) > 1]
+    rest = [str(dim) for dim in array.dims if dim not in ORDER]
+    values = array.isel({dim: 0 for dim in ORDER if dim in array.dims and dim not in levels}).transpose(*levels, *rest)
+    names = _sources([dim for dim in ORDER if dim in array.dims], shared_start or "start" in array.dims)
+    shape = tuple(array.sizes[dim] for dim in rest)
+    parts = {dim: attempt(lambda dim=dim: _part(values.values, levels, dim), shape) for dim in names}
+    whole = Estimate.stack([part.times(dof) for part in parts.values()], list(names.values()))
+    out = labelled(
+        "chi4",
+        whole,
+        ["source", *rest],
+        long_name="dynamical susceptibility, dof times the variance of C",
+    )
+    return xr.Dataset(out, coords={"source": list(names.values()), **{dim: array[dim] for dim in rest if dim in array.coords}})
+
+
+def _sources(dims: Sequence[str], shared: bool) -> dict[str, str]:
+    names = {dim: SOURCE[dim] for dim in dims}
+    if shared and "replica" in names:
+        names["replica"] = "noise"
+    return names
+
+
+def _part(values: Array, levels: Sequence[str], dim: str) -> Estimate:
+    """The component of variance of one level: (MS of it − MS of the next one in)/(trajectories under one of its units)."""
+    if dim not in levels:
+        raise NotEnough(f"one {dim} was measured, so its variance is not known")
+    number = levels.index(dim)
+    square, freedom = _mean_square(values, len(levels), number)
+    if freedom < 2:
+        raise NotEnough(f"{freedom + 1} of {dim} were measured, and a variance with an error needs three")
+    below = int(np.prod(values.shape[number + 1 : len(levels)]))
+    if number == len(levels) - 1:
+        return _chi_squared(square, freedom)
+    inner, inner_freedom = _mean_square(values, len(levels), number + 1)
+    return _difference(square, freedom, inner, inner_freedom, below)
+
+
+def _mean_square(values: Array, levels: int, number: int) -> tuple[Array, int]:
+    """Mean square of a level of a balanced nested design, and its degrees of freedom."""
+    means = values.mean(axis=tuple(range(number + 1, levels)))
+    below = int(np.prod(values.shape[number + 1 : levels]))
+    above = int(np.prod(values.shape[:number]))
+    freedom = above * (values.shape[number] - 1)
+    off = means - means.mean(axis=number, keepdims=True)
+    return below * (off**2).sum(axis=tuple(range(number + 1))) / freedom, freedom
+
+
+def _chi_squared(square: Array, freedom: int) -> Estimate:
+    low, high = stats.chi2.ppf([(1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2], freedom)
+    return Estimate(square, square * (2 / freedom) ** 0.5, square * freedom / low, square * freedom / high, freedom=freedom)
+
+
+def _difference(outer: Array, n: int, inner: Array, m: int, below: int) -> Estimate:
+    """(outer − inner)/below and its interval."""
+    tail = (1 - CONFIDENCE) / 2
+    # F with an infinite second degree of freedom is χ² over its degrees of freedom
+    g1, h1 = 1 - n / stats.chi2.ppf(1 - tail, n), n / stats.chi2.ppf(tail, n) - 1
+    g2, h2 = 1 - m / stats.chi2.ppf(1 - tail, m), m / stats.chi2.ppf(tail, m) - 1
+    up, down = stats.f.ppf(1 - tail, n, m), stats.f.ppf(tail, n, m)
+    g12 = ((up - 1) ** 2 - g1**2 * up**2 - h2**2) / up
+    h12 = ((1 - down) ** 2 - h1**2 * down**2 - g2**2) / down
+    lower = g1**2 * outer**2 + h2**2 * inner**2 + g12 * outer * inner
+    upper = h1**2 * outer**2 + g2**2 * inner**2 + h12 * outer * inner
+    value = outer - inner
+    error = np.sqrt(2 * outer**2 / n + 2 * inner**2 / m)
+    return Estimate(
+        value / below,
+        error / below,
+        (value - np.sqrt(np.maximum(lower, 0))) / below,
+        (value + np.sqrt(np.maximum(upper, 0))) / below,
+    )
+
+
+def alpha2(ds: xr.Dataset, *, second: str = "msd", fourth: str = "displacement_fourth", over: Over | None = None) -> xr.Dataset:
+    """Non-Gaussian parameter α₂ = ⟨δ⁴⟩/(3⟨δ²⟩²) − 1 of displacements (Rahman, Phys. Rev. 136, A405 (1964), in one dimension).
+
+    Numerator and denominator are averaged over trajectories before they are divided, so that a trajectory that moved little
+    does not dominate.
+
+    Args:
+        ds: with `msd` and `displacement_fourth` (sample, replica, t_w, t).
+
+    Returns:
+        `alpha2` [t_w, t] with intervals; NaN where nothing moved.
+    """
+    work = dataset(ds, second, fourth)
+
+    def ratio(means: Means) -> Array:
+        moved = np.where(means[second] > 0, means[second], np.nan)
+        return means[fourth] / (3 * moved**2) - 1
+
+    def one(cell: xr.Dataset) -> xr.Dataset:
+        shape = (cell.sizes["t_w"], cell.sizes["t"])
+        found = attempt(lambda: jackknife(units(cell, [second, fourth], over), ratio, shape=shape), shape)
+        out = labelled("alpha2", found, ["t_w", "t"], long_name="non-Gaussian parameter of displacements")
+        return xr.Dataset(out, coords={"t_w": cell.t_w, "t": cell.t})
+
+    return each(work, one)

@@ -1,0 +1,230 @@
+"""What is averaged over, and the error of what comes out: whole trajectories, never points.
+ Readings of one trajectory are correlated along t, t_w and time, so a point is no independent datum; a trajectory is. The
+*units* are the samples, each a mean over its replicas, where there are at least three; otherwise the replicas, and the error is
+then that at fixed disorder. Whatever is computed, however crooked, is a function of the mean curves over units. Its error comes
+from leaving out one unit at a time (the jackknife: Tukey, Ann. Math. Stat. 29, 614 (1958); Miller, Biometrika 61, 1 (1974)) and
+its 95 % interval from Student's t with one degree of freedom less than units: exact for a mean of Gaussian curves, and right
+for smooth functions also where trajectories are few, when the percentiles of a bootstrap are far too narrow.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import stats
+
+Array: TypeAlias = NDArray[np.float64]
+Means: TypeAlias = Mapping[str, Array]
+Over: TypeAlias = Literal["sample", "replica"]
+
+CONFIDENCE = 0.95
+LEAST = 3
+"""Units without which there is no interval, and so no number."""
+
+
+class NotEnough(Exception):
+    """The data don't determine what is asked for; the message is the reason, which the result has as an attribute beside NaN."""
+
+
+@attrs.frozen
+class Estimate:
+    """A value with its standard error and interval, all of one shape; NaN with a reason where the data do not give it."""
+
+    value: Array
+    error: Array
+    low: Array
+    high: Array
+    reason: str = ""
+    freedom: float = np.inf
+    """Degrees of freedom of Student's t; infinite for what is exactly known."""
+
+    @classmethod
+    def none(cls, reason: str, shape: tuple[int, ...] = ()) -> Estimate:
+        nothing = np.full(shape, np.nan)
+        return cls(nothing, nothing, nothing, nothing, reason)
+
+    @classmethod
+    def exact(cls, value: float | Array) -> Estimate:
+        known = np.asarray(value, dtype=float)
+        return cls(known, np.zeros_like(known), known, known)
+
+    @classmethod
+    def stack(cls, parts: Sequence[Estimate], names: Sequence[str] = ()) -> Estimate:
+        """Estimates beside each other along a new first axis; reasons one a line, with a name before each if names are given."""
+        value, error, low, high = (
+            np.stack([np.asarray(getattr(part, field), dtype=float) for part in parts])
+            for field in ("value", "error", "low", "high")
+        )
+        if names:
+            told = [f"{name}: {part.reason}" for name, part in zip(names, parts, strict=True) if part.reason]
+        else:
+            told = list(dict.fromkeys(part.reason for part in parts if part.reason))
+        return cls(value, error, low, high, "\n".join(told))
+
+    def times(self, factor: float) -> Estimate:
+        return attrs.evolve(
+            self, value=self.value * factor, error=self.error * factor, low=self.low * factor, high=self.high * factor
+        )
+
+    def minus(self, other: Estimate) -> Estimate:
+        """The difference of two independent estimates, by Welch's degrees of freedom (Biometrika 34, 28 (1947))."""
+        if self.reason or other.reason:
+            return Estimate.none(self.reason or other.reason, np.shape(self.value))
+        squares = np.array([float(np.max(self.error)) ** 2, float(np.max(other.error)) ** 2])
+        parts = squares**2 / np.array([self.freedom, other.freedom])
+        freedom = float(squares.sum() ** 2 / parts.sum()) if parts.sum() else np.inf
+        value, error = self.value - other.value, np.hypot(self.error, other.error)
+        reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
+        return Estimate(value, error, value - reach, value + reach, freedom=freedom)
+
+
+@attrs.frozen
+class Units:
+    """Readings of independent units, for each variable an array whose first axis is the unit; NaN where there is none."""
+
+    over: Over
+    readings: dict[str, Array]
+    left_out: int = 0
+    """Units that were measured too shortly to be of use, as in a run that still goes on."""
+
+    @property
+    def count(self) -> int:
+        return len(next(iter(self.readings.values())))
+
+    def filled(self, name: str) -> Array:
+        """The curve of each unit, holes filled."""
+        return _filled(self.readings[name], _measured(self.readings[name]))
+
+    def means(self) -> dict[str, Array]:
+        return {name: _filled(values, _measured(values)).mean(axis=0) for name, values in self.readings.items()}
+
+    def without(self, unit: int) -> dict[str, Array]:
+        """Means without one unit, at the points at which all units together have a mean."""
+        return {
+            name: _filled(np.delete(values, unit, axis=0), _measured(values)).mean(axis=0)
+            for name, values in self.readings.items()
+        }
+
+    def about(self) -> str:
+        """How errors come about, for the attributes."""
+        what = "samples" if self.over == "sample" else "replicas at fixed disorder"
+        short = f"; {self.left_out} with too few readings left out" if self.left_out else ""
+        return f"{self.count} {what}, jackknife, Student's t{short}"
+
+
+def units(ds: xr.Dataset, names: Sequence[str], over: Over | None = None) -> Units:
+    """The independent units of a dataset without sweep dimensions.
+
+    Args:
+        over: `sample` or `replica`; by default samples where three have been measured.
+
+    Raises:
+        NotEnough: if fewer than three are there.
+    """
+    arrays = {name: _in_order(ds[name]) for name in names}
+    for kind in [over] if over else ["sample", "replica"]:
+        values = {name: _per_unit(array, kind) for name, array in arrays.items()}
+        count = min(len(array) for array in values.values())
+        kept = [u for u in range(count) if all(_enough(array, u) for array in values.values())]
+        if len(kept) >= LEAST:
+            return Units(kind, {name: array[kept] for name, array in values.items()}, count - len(kept))
+    samples, replicas = ds.sizes.get("sample", 1), ds.sizes.get("replica", 1)
+    raise NotEnough(
+        f"an error needs {LEAST} samples or {LEAST} replicas that have been measured, and there are {samples} and {replicas}"
+        f" (fully or in part): raise ensemble.replicas or let the run go on"
+    )
+
+
+def jackknife(
+    units: Units, statistic: Callable[[Means], Array | float], *, log: bool = False, shape: tuple[int, ...] = ()
+) -> Estimate:
+    """A function of the mean curves, its error and interval.
+
+    Args:
+        log: take error and interval of the logarithm, for a positive quantity such as a time.
+        shape: of what comes out, for NaN where the data give nothing.
+    """
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            value = np.asarray(statistic(units.means()), dtype=float)
+        except NotEnough as reason:
+            return Estimate.none(str(reason), shape)
+        try:
+            left = np.stack([np.asarray(statistic(units.without(unit)), dtype=float) for unit in range(units.count)])
+        except NotEnough as reason:
+            return Estimate.none(f"so for all trajectories together, but not without one of them: {reason}", np.shape(value))
+        return interval(value, left, log=log)
+
+
+def interval(value: Array, left: Array, *, log: bool = False) -> Estimate:
+    """The estimate from a value and those without one unit each (first axis of `left`)."""
+    count = len(left)
+    centre, replicates = (np.log(value), np.log(left)) if log else (value, left)
+    error = np.sqrt((count - 1) * np.mean((replicates - replicates.mean(axis=0)) ** 2, axis=0))
+    reach = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * error
+    value = np.where(np.isfinite(error), value, np.nan)
+    if log:
+        return Estimate(value, value * error, np.exp(centre - reach), np.exp(centre + reach), freedom=count - 1)
+    return Estimate(value, error, centre - reach, centre + reach, freedom=count - 1)
+
+
+def _in_order(array: xr.DataArray) -> xr.DataArray:
+    for dim in ("replica", "sample"):
+        array = array if dim in array.dims else array.expand_dims(dim)
+    return array.transpose("sample", "replica", ...)
+
+
+def _per_unit(array: xr.DataArray, over: str) -> Array:
+    values = np.asarray(array.values, dtype=float)
+    return _nanmean(values, axis=1 if over == "sample" else 0)
+
+
+def _enough(values: Array, unit: int) -> bool:
+    """Whether a unit has at least half of the readings of the one that has most."""
+    counts = np.isfinite(values.reshape(len(values), -1)).sum(axis=1)
+    return bool(counts[unit] > 0 and counts[unit] >= counts.max() / 2)
+
+
+def _measured(values: Array) -> np.ndarray:
+    """Points that three units have."""
+    return np.isfinite(values).sum(axis=0) >= LEAST
+
+
+def _nanmean(values: Array, axis: int) -> Array:
+    there = np.isfinite(values)
+    count = there.sum(axis=axis)
+    total = np.where(there, values, 0.0).sum(axis=axis)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+def _filled(values: Array, wanted: np.ndarray, rounds: int = 20) -> Array:
+    """Holes filled by a unit's own level times (or plus) the curve of all, so that a unit that ends early makes no jump in the
+    mean.
+
+    The fit of two factors, y_ui = m_i a_u for positive quantities and m_i + a_u otherwise, by alternating means. Points that
+    are not wanted are holes in all.
+    """
+    values = np.where(wanted, values, np.nan)
+    there = np.isfinite(values)
+    if (there.all(axis=0) | ~wanted).all():
+        return values
+    shape, table, there = values.shape, values.reshape(len(values), -1), there.reshape(len(values), -1)
+    nought = (np.nan_to_num(table) == 0).all(axis=0) & there.any(axis=0)  # Δ at lag 0
+    work = np.where(nought, np.nan, table)
+    positive = bool((work[np.isfinite(work)] > 0).all())
+    work = np.log(work) if positive else work
+    level: Any = np.zeros(len(work))
+    curve = _nanmean(work, axis=0)
+    for _ in range(rounds):
+        level = _nanmean(work - curve, axis=1)
+        curve = _nanmean(work - level[:, None], axis=0)
+    guess = curve + level[:, None]
+    guess = np.where(nought, 0.0, np.exp(guess) if positive else guess)
+    return np.where(there, table, guess).reshape(shape)

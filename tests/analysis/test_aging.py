@@ -1,0 +1,118 @@
+"""The exponent of aging, where it is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.analysis.synthetic import assert_rate, coverage, noise, times, two_time
+
+from glassyrun.analysis import NullModel, aging
+
+T_W = np.concatenate([[0.0], np.geomspace(1, 300, 6)])
+T = times(0.5, 700, 25)
+
+
+def scaled(x: np.ndarray) -> np.ndarray:
+    return x / (1 + x) + 0.3 * x**0.3
+
+
+def curves(
+    rng: np.random.Generator, mu: float = 0.7, replicas: int = 6, memory: float = 0.9, missing: float = 0.0, size: float = 0.05
+) -> xr.Dataset:
+    """F(t/t_w^μ), each trajectory with a factor of its own and noise correlated along t."""
+    shape = (1, replicas, len(T_W), len(T))
+    exact = scaled(T / np.maximum(T_W, 1e-9)[:, None] ** mu)
+    noisy = exact * np.exp(size * noise(rng, shape, memory) + 0.5 * size * rng.standard_normal((1, replicas, 1, 1)))
+    return two_time(np.where(rng.random(shape) < missing, np.nan, noisy), T_W, T, horizon=1000)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"mu": 1.0, "memory": 0.0, "replicas": 4}, {"mu": 0.0, "missing": 0.1}],
+    ids=["sub-aging", "full aging, white noise", "no aging, missing values"],
+)
+def test_the_interval_holds_mu(changes: dict[str, float]) -> None:
+    rates = coverage(lambda rng: aging(curves(rng, **changes)), {"mu": changes.get("mu", 0.7)})
+    assert_rate(rates)
+
+
+def test_local_exponents_are_held() -> None:
+    """Slopes at each pair, except by the horizon, where differences are one-sided; μ of three neighbouring waiting times."""
+    t_w, t = T_W[1:], T[2:-1]
+    inside = t_w[:, None] + t < 600
+    logs = np.log(scaled(T[1:] / t_w[:, None] ** 0.7))
+    exact = (logs[:, 2:] - logs[:, :-2]) / (np.log(T[3:]) - np.log(T[1:-2]))
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        found = aging(curves(rng))
+        return found[["slope_interval", "mu_local_interval"]].isel(t=slice(2, -1), t_w=slice(1, None))
+
+    rates = coverage(analyse, {"slope": exact, "mu_local": 0.7}, sets=100)
+    assert_rate({"slope": rates["slope"][inside], "mu_local": rates["mu_local"][1:-1]})
+
+
+def test_the_null_model_ages_fully_without_any_barrier() -> None:
+    """Its Δ is t_w^{−(a+1)} G(t/t_w): μ = 1 with a free amplitude, whatever the spectrum; and a run of it has no excess."""
+    t_w, t = np.geomspace(30, 1000, 6), np.concatenate([[0.0], np.geomspace(10, 5000, 30)])
+    for exponent in (0.0, 0.5, 2.0):
+        model = NullModel(exponent)
+        ds = two_time(np.broadcast_to(model.msd(t_w, t), (1, 4, 6, 31)) * np.exp(1e-3 * np.arange(4))[:, None, None], t_w, t)
+        found = aging(ds, null=model, amplitude="free")
+        assert float(found.mu) == pytest.approx(1, abs=0.005)
+        assert float(found.mu_excess) == pytest.approx(0, abs=1e-3)
+        assert float(aging(ds, null=ds, amplitude="free").mu_null) == pytest.approx(float(found.mu))
+
+
+def test_a_plateau_is_found_where_there_is_one() -> None:
+    """Two steps at 1 and 10⁴: between them Δ is 0.5, and the interval holds it at its rate."""
+    t_w, t = np.array([1.0, 10.0, 100.0]), times(0.01, 1e6, 50)
+    exact = 0.5 * (t / (0.1 + t)) + 0.5 * (t / (1e4 + t))
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        return aging(
+            two_time(exact * np.exp(0.03 * rng.standard_normal((1, 5, 1, 1)) + 0.003 * noise(rng, (1, 5, 3, 51), 0.9)), t_w, t)
+        )
+
+    found = aging(two_time(np.broadcast_to(exact, (1, 3, 3, 51)), t_w, t))
+    assert 1 <= float(found.plateau_from) < 10
+    assert 300 < float(found.plateau_to) < 3000
+    assert float(found.plateau) == pytest.approx(0.5, rel=0.02)
+    assert_rate(coverage(analyse, {"plateau": float(found.plateau) * np.exp(0.03**2 / 2)}, sets=100), margin=0.04)
+
+
+def test_no_plateau_and_saturation_are_told_apart() -> None:
+    t_w, t = np.array([1.0, 10.0, 100.0]), times(0.01, 1e4, 40)
+    power = aging(two_time(np.broadcast_to(t**0.5, (1, 3, 3, 41)), t_w, t))
+    assert np.isnan(power.plateau)
+    assert "no plateau" in power.plateau.attrs["reason"]
+    saturated = aging(two_time(np.broadcast_to(t / (1 + t), (1, 3, 3, 41)), t_w, t))
+    assert float(saturated.plateau) == pytest.approx(1, rel=0.05)
+    assert np.isnan(saturated.plateau_to)
+
+
+@pytest.mark.parametrize(
+    ("ds", "reason"),
+    [
+        (two_time(np.ones((1, 4, 7, 26)), T_W, T), "constant"),
+        (curves(np.random.default_rng(0)).isel(t_w=slice(0, 3)), "a fit needs 3"),
+        (curves(np.random.default_rng(0)).isel(replica=[0, 1]), "needs 3 samples or 3 replicas"),
+    ],
+    ids=["flat", "two waiting times", "two replicas"],
+)
+def test_too_little_data_gives_a_reason_and_no_number(ds: xr.Dataset, reason: str) -> None:
+    found = aging(ds)
+    assert np.isnan(found.mu)
+    assert np.isnan(found.mu_interval).all()
+    assert reason in found["mu"].attrs["reason"]
+    assert np.isnan(found.mu_excess)
+
+
+def test_pure_noise_determines_no_mu() -> None:
+    """Either there is no number, or the interval is so wide that it says nothing, in nineteen of twenty."""
+    t, told = times(0.5, 700, 25), 0
+    for seed in range(40):
+        ds = two_time(np.exp(noise(np.random.default_rng(seed), (1, 5, 7, 26))), T_W, t)
+        low, high = aging(ds).mu_interval.values
+        told += bool(high - low < 0.3)
+    assert told <= 2

@@ -1,0 +1,143 @@
+"""Fluctuation-dissipation, χ₄, α₂, relaxation times, superposition."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.analysis.synthetic import assert_rate, coverage, noise, times, two_time
+
+from glassyrun import Refusal
+from glassyrun.analysis import alpha2, chi4, fdt, relaxation_time, superposition
+
+T_W, T = np.array([1.0, 10.0, 100.0]), times(0.5, 500, 20)
+
+
+def two_slopes(c: np.ndarray, temperature: float = 0.5, plateau: float = 0.7, x: float = 0.4) -> np.ndarray:
+    """χ(C) of a glass: slope −1/T above the plateau, −X/T below."""
+    return np.where(c > plateau, 1 - c, 1 - plateau + x * (plateau - c)) / temperature
+
+
+def glass(rng: np.random.Generator, size: float = 0.01, replicas: int = 8) -> xr.Dataset:
+    c = np.broadcast_to(0.3 + 0.7 / (1 + T / 10) ** 0.8, (3, len(T)))
+    shape = (1, replicas, 3, len(T))
+
+    def wobble() -> np.ndarray:
+        return (T > 0) * (size * noise(rng, shape, 0.9) + size * rng.standard_normal((1, replicas, 1, 1)))
+
+    ds = two_time(c + wobble(), T_W, T, "overlap")
+    return ds.assign(response=(ds.overlap.dims, two_slopes(c) + 2 * wobble()))
+
+
+def test_the_ratio_x_and_the_effective_temperature() -> None:
+    levels = np.array([0.4, 0.5, 0.6, 0.8, 0.9])
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        return fdt(glass(rng), temperature=0.5, window=(0.35, 0.65), levels=levels)
+
+    assert_rate(coverage(analyse, {"x": 0.4, "effective_temperature": 1.25, "chi": two_slopes(levels)}))
+
+
+def test_x_at_a_fixed_final_time() -> None:
+    """C = t_w/(t_w + t), χ = (1 − C²)/2T: X = C at the final time, where the plot at fixed t_w gives the same here."""
+    t_w = np.linspace(1, 50, 50)
+    t = np.concatenate([[0.0], np.linspace(1, 60, 60)])
+    c = t_w[:, None] / (t_w[:, None] + t)
+    ds = two_time(np.broadcast_to(c, (1, 3, 50, 61)) + np.array([0, 1e-4, -1e-4])[:, None, None], t_w, t, "overlap")
+    ds["response"] = (1 - ds.overlap**2) / (2 * 0.5) * t_w[:, None] ** 0.5
+    found = fdt(ds, temperature=0.5, along="t_w", window=(0.4, 0.6))
+    # at a final time s the waiting time is C s: T χ = (1 − C²)/2 (C s)^½, and −T dχ/dC its derivative at C = ½
+    s, half = 50.0, 0.5
+    expected = s**0.5 * (half * half**0.5 - 0.25 * (1 - half**2) * half**-0.5)
+    assert float(found.x.sel(end=50)) == pytest.approx(expected, rel=0.02)
+    with pytest.raises(AssertionError):
+        assert float(fdt(ds, temperature=0.5, window=(0.4, 0.6)).x.sel(t_w=50)) == pytest.approx(expected, rel=0.02)
+
+
+def test_no_temperature_no_ratio() -> None:
+    with pytest.raises(Refusal, match="temperature above 0"):
+        fdt(glass(np.random.default_rng(0)), temperature=0.0)
+    found = fdt(glass(np.random.default_rng(0), size=0.3), temperature=0.5, window=(0.5, 0.55))
+    assert found.effective_temperature.isnull().any()
+    assert "reason" in found.effective_temperature.attrs
+
+
+@pytest.mark.parametrize(("samples", "replicas"), [(1, 4), (8, 4), (30, 3)])
+def test_chi4_split_into_disorder_and_the_rest(samples: int, replicas: int) -> None:
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        own = 0.02 * noise(rng, (samples, 1, 3, 21), 0.9)
+        ds = two_time(0.5 + own + 0.05 * noise(rng, (samples, replicas, 3, 21), 0.9), T_W, T, "overlap")
+        found = chi4(ds, dof=100)
+        return found if samples > 1 else found.sel(source=["initial state and noise"])
+
+    exact = np.array([0.02**2, 0.05**2][0 if samples > 1 else 1 :]) * 100
+    rates = coverage(analyse, {"chi4": exact[:, None, None]})["chi4"]
+    assert_rate({f"part {number}": rate for number, rate in enumerate(rates)})
+
+
+def test_chi4_of_three_sources() -> None:
+    """Disorder, starts, noise, from runs that share a start."""
+    sizes = np.array([0.03, 0.04, 0.05])
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        parts = [
+            size * noise(rng, shape, 0.5)
+            for size, shape in zip(sizes, [(10, 1, 1, 1, 6), (10, 6, 1, 1, 6), (10, 6, 4, 1, 6)], strict=True)
+        ]
+        return chi4(xr.Dataset({"overlap": (("sample", "start", "replica", "t_w", "t"), 0.5 + sum(parts))}), dof=100)
+
+    assert list(analyse(np.random.default_rng(0)).source.values) == ["disorder", "initial state", "noise"]
+    rates = coverage(analyse, {"chi4": 100 * sizes[:, None, None] ** 2})["chi4"]
+    assert_rate({f"part {number}": rate for number, rate in enumerate(rates)})
+
+
+def test_chi4_of_one_sample_says_nothing_of_disorder() -> None:
+    ds = two_time(0.5 + noise(np.random.default_rng(0), (1, 5, 3, 21)), T_W, T, "overlap")
+    found = chi4(ds, dof=100, shared_start=True)
+    assert list(found.source.values) == ["disorder", "noise"]
+    assert found["chi4"].sel(source="disorder").isnull().all()
+    assert "disorder: one sample was measured" in found["chi4"].attrs["reason"]
+
+
+def test_alpha2() -> None:
+    """Displacements with a known α₂(t); where nothing moved there is none."""
+    exact = 0.3 * np.exp(-(np.log(np.maximum(T, 0.01) / 20) ** 2))
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        shape = (1, 8, 3, len(T))
+        ds = two_time(T**0.5 * np.exp(0.1 * noise(rng, shape, 0.9) - 0.005), T_W, T)
+        fourth = 3 * T * (1 + exact) * np.exp(0.15 * noise(rng, shape, 0.9) - 0.15**2 / 2)
+        ds["displacement_fourth"] = (ds.msd.dims, fourth)
+        found = alpha2(ds)
+        assert found["alpha2"].isel(t=0).isnull().all()
+        return found.isel(t=slice(1, None))
+
+    assert_rate(coverage(analyse, {"alpha2": exact[1:]}))
+
+
+def relaxing(rng: np.random.Generator, size: float = 0.02) -> xr.Dataset:
+    c = np.exp(-((T / (10 * T_W[:, None] ** 0.5)) ** 0.7))
+    return two_time(c + size * (T > 0) * noise(rng, (1, 6, 3, len(T)), 0.9), T_W, T, "epsilon_overlap")
+
+
+def test_relaxation_times() -> None:
+    assert_rate(coverage(lambda rng: relaxation_time(relaxing(rng)), {"tau": 10 * T_W**0.5}))
+
+
+def test_a_level_that_is_not_reached() -> None:
+    found = relaxation_time(relaxing(np.random.default_rng(0)).isel(t=slice(0, 14)))
+    assert np.isfinite(found.tau.values).tolist() == [True, True, False]
+    assert "t_w = 100: at lag" in found.tau.attrs["reason"]
+
+
+def test_superposition_gives_the_factors() -> None:
+    factors = np.array([1.0, 3.0, 10.0, 40.0])
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        c = 0.8 * np.exp(-((T / (2 * factors[:, None])) ** 0.6)) + 0.2 * np.exp(-5 * T)
+        noisy = c + 0.01 * (T > 0) * noise(rng, (1, 6, 1, 4, len(T)), 0.9)
+        coords = {"t_w": [1.0], "t": T, "temperature": [1.0, 0.8, 0.6, 0.5]}
+        ds = xr.Dataset({"overlap": (("sample", "replica", "t_w", "temperature", "t"), noisy)}, coords)
+        return superposition(ds, "temperature", window=(0.05, 0.75)).isel(temperature=slice(1, None))
+
+    assert_rate(coverage(analyse, {"shift": factors[1:]}))

@@ -1,0 +1,85 @@
+"""t₁ and t₂ of descents whose passages are known in closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.analysis.synthetic import assert_rate, coverage, noise, one_time, times
+
+from glassyrun import Refusal
+from glassyrun.analysis import regimes
+
+TAU = 30.0
+T1, T2 = -TAU * np.log(0.9), -TAU * np.log(0.01)
+TIME = times(0.1, 1e3, 41)
+
+
+def descent(
+    rng: np.random.Generator, replicas: int = 6, memory: float = 0.9, size: float = 0.02, missing: float = 0.0, samples: int = 1
+) -> xr.Dataset:
+    """A loss e^{−t/τ}, each trajectory with a relative noise of its own."""
+    shape = (samples, replicas, len(TIME))
+    curves = np.exp(-TIME / TAU) * (1 + size * noise(rng, shape, memory)) + 5e-4 * noise(rng, shape, memory)
+    return one_time(np.where(rng.random(shape) < missing, np.nan, curves), TIME)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"replicas": 3}, {"memory": 0.0, "size": 0.01}, {"missing": 0.1}, {"samples": 5, "replicas": 2}],
+    ids=["correlated", "three replicas", "white noise", "missing", "samples"],
+)
+def test_the_intervals_hold_the_passages(changes: dict[str, float]) -> None:
+    rates = coverage(lambda rng: regimes(descent(rng, **changes), bottom=0.0), {"t1": T1, "t2": T2, "energy_start": 1.0})
+    assert_rate(rates)
+
+
+def test_a_power_law_never_reaches_a_bottom_below_its_limit() -> None:
+    """A p-spin: E_th − E_gs is 1.5 % of the descent. With the threshold in place of the ground state it would arrive."""
+    time = times(0.1, 1e5, 60)
+    curve = -1.1547 + 1.1547 / (1 + time) ** (2 / 3)
+    ds = one_time(curve + 1e-4 * np.random.default_rng(0).standard_normal((1, 4, len(time))), time)
+    found = regimes(ds, bottom=-1.1720)
+    assert np.isnan(found.t2)
+    assert "not reached" in found.t2.attrs["reason"]
+    assert "0.0152 of the descent" in found.t2.attrs["reason"]
+    assert found.t1 == pytest.approx((1 - 0.1 * 1.1720 / 1.1547) ** -1.5 - 1, rel=0.02)
+    assert regimes(ds, bottom=-1.1547).t2 == pytest.approx(0.01**-1.5 - 1, rel=0.02)
+
+
+def test_noise_about_a_constant_is_no_descent() -> None:
+    """Pure noise: nothing is said to have been reached, in any of fifty runs that never moved."""
+    time = times(1, 1e4, 30)
+    for seed in range(50):
+        curves = 2.3 + 0.05 * noise(np.random.default_rng(seed), (1, 4, len(time)), 0.5)
+        found = regimes(one_time(curves, time), bottom=0.0)
+        assert np.isnan(found.t1)
+        assert np.isnan(found.t2)
+
+
+def test_an_energy_that_may_be_negative_needs_its_bottom() -> None:
+    ds = one_time(np.zeros((1, 3, len(TIME))) - TIME / 1e3, TIME)
+    with pytest.raises(Refusal, match="bottom="):
+        regimes(ds)
+    ds.energy.attrs["bottom"] = -1.1
+    assert float(regimes(ds).bottom) == -1.1
+
+
+def test_where_the_energy_was_read_too_late() -> None:
+    late = descent(np.random.default_rng(0)).isel(time=slice(30, None))  # what came before is not known
+    found = regimes(late.assign(energy=late.energy / late.energy.isel(time=0)), bottom=0.0)
+    assert np.isnan(found.t1)
+    assert "measure the energy earlier" in found.t1.attrs["reason"]
+
+
+def test_one_trajectory_gives_no_number() -> None:
+    found = regimes(descent(np.random.default_rng(0), replicas=2), bottom=0.0)
+    assert np.isnan(found.t1)
+    assert "needs 3 samples or 3 replicas" in found.t1.attrs["reason"]
+
+
+def test_times_along_the_flow() -> None:
+    ds = descent(np.random.default_rng(0)).assign_coords(time_flow=("time", 0.1 * TIME, {"units": "1"}))
+    slow, flow = regimes(ds, bottom=0.0), regimes(ds, bottom=0.0, clock="flow")
+    assert float(flow.t2) == pytest.approx(0.1 * float(slow.t2))
+    assert flow.attrs["title"] == "synthetic"

@@ -1,0 +1,153 @@
+"""Several runs: α/B, side by side, N → ∞."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import xarray as xr
+from tests.analysis.synthetic import assert_rate, coverage, noise, one_time, times, two_time
+
+from glassyrun import Refusal
+from glassyrun.analysis import compare, finite_size, fixed_ratio
+
+TIME = times(1, 1000, 25)
+
+
+def decay(flow: np.ndarray) -> np.ndarray:
+    return 1 / (1 + flow / 20)
+
+
+def sgd(
+    rng: np.random.Generator,
+    rate: float,
+    batch: int,
+    replicas: int,
+    energy: Callable[[np.ndarray], np.ndarray] = decay,
+    size: float = 0.03,
+) -> xr.Dataset:
+    """A run of SGD, its steps those of one axis of flow time."""
+    step = np.round(TIME / rate)
+    own = size * noise(rng, (1, replicas, len(TIME)), 0.9) - size**2 / 2
+    ds = one_time(energy(step * rate) * np.exp(own), step)
+    ds.attrs |= {"spec": f"[dynamics]\nkind = 'sgd'\nbatch_size = {batch}\n", "terms": 10_000}
+    return ds.assign_coords(time_flow=("time", step * rate), time_step=("time", step))
+
+
+def three(rng: np.random.Generator, gap: float) -> list[xr.Dataset]:
+    """Two runs of equal α/B whose losses differ by a factor 1 + gap, and one of another ratio."""
+    return [
+        sgd(rng, 0.1, 100, 5),
+        sgd(rng, 0.2, 200, 6, lambda flow: (1 + gap) * decay(flow)),
+        sgd(rng, 0.1, 50, 5, lambda flow: 1.5 * decay(flow)),
+    ]
+
+
+def test_spread_of_runs_of_one_ratio() -> None:
+    logs = np.log([1, 1.2, 1.5])
+    assert_rate(coverage(lambda rng: fixed_ratio(three(rng, 0.2)), {"spread": logs[1] / 2, "spread_all": logs.std()}))
+    same = coverage(lambda rng: fixed_ratio(three(rng, 0.0)), {"spread": 0.0}, sets=50)
+    assert same["spread"] >= 0.94
+    assert fixed_ratio(three(np.random.default_rng(0), 0.0)).ratio.values == pytest.approx([1e-3])
+
+
+def test_runs_that_share_no_ratio() -> None:
+    rng = np.random.default_rng(0)
+    found = fixed_ratio([sgd(rng, 0.1, 100, 4), sgd(rng, 0.1, 50, 4)])
+    assert found.spread.isnull().all()
+    assert "no two runs" in found.spread.attrs["reason"]
+    with pytest.raises(Refusal, match="not SGD"):
+        fixed_ratio([one_time(np.ones((1, 3, 26)), TIME)] * 2)
+
+
+def test_side_by_side_on_flow_time() -> None:
+    """Steps of .1 and .5: read at equal flow time, one is three times the other."""
+
+    def analyse(rng: np.random.Generator, size: float = 0.03) -> xr.Dataset:
+        runs = [sgd(rng, 0.1, 100, 5, size=size), sgd(rng, 0.5, 100, 5, lambda flow: 3 * decay(flow), size=size)]
+        return compare(*runs, names=["a", "b"], variables=["energy"], points=10)
+
+    exact = analyse(np.random.default_rng(0), 0.0)
+    np.testing.assert_allclose(exact.energy.sel(system="b") / exact.energy.sel(system="a"), 3, rtol=1e-2)
+    np.testing.assert_allclose(exact.energy.sel(system="a"), decay(exact.time.values), rtol=1e-2)
+    assert_rate(coverage(analyse, {"energy": exact.energy.values, "energy_fallen": np.nan_to_num(exact.energy_fallen.values)}))
+
+
+def test_two_time_functions_side_by_side() -> None:
+    """Δ = t/t_w^½ read between waiting times; nothing is made up beyond the horizon or before the first waiting time."""
+    t_w, t = np.geomspace(1, 100, 9), times(1, 500, 40)
+
+    def run(unit: float) -> xr.Dataset:
+        curves = np.broadcast_to(unit**0.5 * t / t_w[:, None] ** 0.5, (1, 3, 9, 41))
+        ds = two_time(curves, t_w, t, horizon=500)
+        return ds.assign_coords(t_w_flow=("t_w", unit * t_w), t_flow=("t", unit * t))
+
+    found = compare(run(1.0), run(10.0), names=["a", "b"], variables=["msd"], waiting=7, points=30)
+    exact = found.t / found.t_w**0.5
+    for name in ("a", "b"):
+        ratio = (found.msd.sel(system=name) / exact).values
+        assert np.isfinite(ratio).sum() > 30
+        np.testing.assert_allclose(ratio[np.isfinite(ratio)], 1, rtol=0.04)
+    assert found.msd.sel(system="b").isel(t_w=0).isnull().all()
+    a = found.msd.sel(system="a")
+    assert a.where(a.t_w + a.t > 520).isnull().all()
+
+
+def test_compare_refuses_what_it_cannot_put_on_one_axis() -> None:
+    run = sgd(np.random.default_rng(0), 0.1, 100, 3)
+    with pytest.raises(Refusal, match="two results"):
+        compare(run)
+    with pytest.raises(Refusal, match="lacks the coordinate time_flow"):
+        compare(run, one_time(np.ones((1, 3, 26)), TIME))
+    with pytest.raises(Refusal, match="select a point"):
+        compare(run, xr.concat([run, run], "rate"))
+    alone = compare(run, sgd(np.random.default_rng(0), 0.1, 100, 2), names=["a", "b"])
+    assert alone.energy.sel(system="b").isnull().all()
+    assert "b: an error needs 3" in alone.energy.attrs["reason"]
+
+
+def sizes(
+    rng: np.random.Generator, samples: int, size: float, numbers: tuple[int, ...] = (64, 128, 256, 512, 1024)
+) -> list[xr.Dataset]:
+    """E_N = E_∞ − 3/N, fluctuations of samples as N^{−1/2}."""
+    runs = []
+    for number in numbers:
+        own = noise(rng, (samples, 1, len(TIME)), 0.9) + rng.standard_normal((samples, 1, 1))
+        runs.append(one_time(-1.1 - 3 / number + 0.1 * np.exp(-TIME / 50) + size * (64 / number) ** 0.5 * own, TIME))
+        runs[-1].attrs["degrees_of_freedom"] = number
+    return runs
+
+
+@pytest.mark.parametrize("samples", [4, 12])
+def test_extrapolation_to_infinite_size(samples: int) -> None:
+    truths = {"limit": -1.1 + 0.1 * np.exp(-TIME / 50), "amplitude": -3.0}
+    assert_rate(coverage(lambda rng: finite_size(sizes(rng, samples, 0.02)), truths))
+
+
+def test_an_exponent_is_fitted_where_four_sizes_allow() -> None:
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        runs = [run.isel(time=slice(0, None, 5)) for run in sizes(rng, 20, 0.002)]
+        return finite_size(runs, exponent=None)
+
+    assert_rate(coverage(analyse, {"exponent": 1.0}, sets=200))
+    found = finite_size(sizes(np.random.default_rng(0), 5, 0.002)[:3], exponent=None)
+    assert np.isnan(found["exponent"])
+    assert "four" in found["exponent"].attrs["reason"]
+
+
+def test_a_wrong_law_shows_in_chi_squared() -> None:
+    runs = sizes(np.random.default_rng(0), 20, 0.002)
+    assert float(finite_size(runs).chi_squared) < 3
+    assert float(finite_size(runs, exponent=0.25).chi_squared) > 10
+
+
+def test_sizes_must_differ_and_grids_agree() -> None:
+    runs = sizes(np.random.default_rng(0), 4, 0.01)
+    with pytest.raises(Refusal, match="different sizes"):
+        finite_size([runs[0], runs[0]])
+    with pytest.raises(Refusal, match="different grids"):
+        finite_size([runs[0], runs[1].isel(time=slice(5))])
+    few = [run.isel(sample=[0, 1]) for run in runs]
+    assert finite_size(few).limit.isnull().all()
+    assert "needs 3" in finite_size(few).limit.attrs["reason"]
