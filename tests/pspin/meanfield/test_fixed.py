@@ -62,7 +62,7 @@ def test_what_nothing_imposes_drifts_with_the_order(equations):
 def test_a_planted_start_is_stationary_and_obeys_the_fluctuation_dissipation_theorem():
     best, error = extrapolated(PLANTED, 6, 0.025)
     assert np.abs(best.energy + 1 / 1.6).max() < 1e-5
-    assert error.energy.max() > 2e-5  # the extrapolation does it
+    assert error.energy[100:].max() > 5e-6  # the extrapolation does it
     lag = best.at(2)
     assert np.ptp(np.diag(best.C, -lag)) < 2e-5
     t = best.at(6)

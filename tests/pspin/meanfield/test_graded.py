@@ -40,10 +40,10 @@ def test_two_independent_schemes_agree(mixture, temperature, start):
 def test_the_errors_fall_and_bound_the_truth():
     """Columns are of sixth order, rows of fourth: one level is a factor of 4/3, and errors fall at least like the fourth power."""
     equations = Equations({3: 1.0}, 0.8, 0.8)
-    errors = [np.abs(energy(solve_graded(equations, 60, Resolution.level(level)), [30, 60]) + 0.625).max() for level in (0, 1, 2)]
+    grids = [solve_graded(equations, 60, Resolution.level(level)) for level in (-1, 0, 1)]
+    errors = [np.abs(energy(grid, [30, 40, 50, 60]) + 0.625).max() for grid in grids]
     assert errors[0] < 1e-5
-    assert errors[1] < errors[0] * 0.75**4
-    assert errors[2] < errors[1] * 0.75**4
+    assert errors[2] < errors[0] * 0.75**8
     found = solve({3: 1.0}, 0.8, 0.8, 60, 1e-4)
     t = np.array([0.0, 1.0, 20.0, 60.0])
     assert np.all(np.abs(found.energy(t) + 0.625) < found.energy_error(t) + 1e-6)
@@ -53,15 +53,15 @@ def test_the_errors_fall_and_bound_the_truth():
 @pytest.mark.parametrize("temperature", [0.6, 0.8])
 def test_a_planted_start_is_in_equilibrium_at_all_times(temperature):
     """E = −1/(2T), no aging, and the fluctuation-dissipation theorem; at 0.6 < T_d the start is never left: C tends to q."""
-    found = solve({3: 1.0}, temperature, temperature, 2e3, 1e-4)
-    t = np.geomspace(0.1, 900, 9)
+    found = solve({3: 1.0}, temperature, temperature, 400, 1e-4)
+    t = np.geomspace(0.1, 200, 9)
     assert np.abs(found.energy(t) + 0.5 / temperature).max() < 5e-6
     C = found.correlation(0.0, t)
-    for since in (3.0, 50.0, 1000.0):
+    for since in (3.0, 50.0, 200.0):
         assert np.abs(found.correlation(since, t) - C).max() < 5e-5
         assert np.abs(temperature * found.susceptibility(since, t) - (1 - C)).max() < 5e-5
-    # ½ p q^{p−2} (1−q) = T²: the plateau of the state that holds the start
-    q = max(np.roots([1.5, -1.5, 0, temperature**2][:2] + [temperature**2]).real) if temperature < 0.6123 else 0.0
+    # f′(q) (1−q) = T² q: the plateau of the state that holds the start
+    q = max(np.roots([1.5, -1.5, temperature**2]).real) if temperature < 0.6123 else 0.0
     assert C[-1] == pytest.approx(q, abs=2e-3)
 
 
