@@ -18,7 +18,13 @@ def energy(graded, times):
 
 @pytest.mark.parametrize(
     ("mixture", "temperature", "start"),
-    [({3: 1.0}, 0.0, np.inf), ({3: 1.0}, 0.5, np.inf), ({3: 1.0}, 0.6, 0.8), ({3: 1.0, 4: 1.0}, 0.2, np.inf), ({3: 1.0}, 0.0, 0.65)],
+    [
+        ({3: 1.0}, 0.0, np.inf),
+        ({3: 1.0}, 0.5, np.inf),
+        ({3: 1.0}, 0.6, 0.8),
+        ({3: 1.0, 4: 1.0}, 0.2, np.inf),
+        ({3: 1.0}, 0.0, 0.65),
+    ],
 )
 def test_two_independent_schemes_agree(mixture, temperature, start):
     """On both sides of the seam, where the long-time scheme begins, and across it."""
