@@ -16,9 +16,10 @@ from glassyrun.analysis.finite_size import finite_size
 from glassyrun.analysis.noise import rescale_by_noise
 from glassyrun.analysis.null_model import NullModel
 from glassyrun.analysis.regimes import regimes
-from glassyrun.analysis.relaxation import relaxation_time, superposition
+from glassyrun.analysis.relaxation import relaxation_time
 from glassyrun.analysis.sampling import Sampling
 from glassyrun.analysis.sgd import fixed_ratio, sgd_temperature
+from glassyrun.analysis.superposition import superposition
 from glassyrun.analysis.susceptibility import alpha2, chi4
 
 __all__ = [

@@ -14,7 +14,7 @@ from glassyrun.analysis.master import Curves, Master, one_hot, refine, search
 from glassyrun.analysis.null_model import NullModel
 from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, Units, interval, units
 
-CANDIDATES = np.linspace(-0.5, 2.5, 31)
+CANDIDATES = np.linspace(-0.5, 2.5, 16)
 CURVES, LAGS = 3, 4
 """Waiting times, and lags of each, without which there is nothing to fit."""
 

@@ -143,20 +143,21 @@ class Fit:
             return self._linear(means, np.full(len(means), self.exponent))
         low, high = np.full(len(means), EXPONENTS[0]), np.full(len(means), EXPONENTS[1])
         golden = (5**0.5 - 1) / 2
-        for _ in range(40):  # golden section, all draws at once
+        for _ in range(30):  # golden section, all draws at once
             left, right = high - golden * (high - low), low + golden * (high - low)
             better = self._linear(means, left)["squares"] < self._linear(means, right)["squares"]
             low, high = np.where(better, low, left), np.where(better, right, high)
         return self._linear(means, (low + high) / 2)
 
     def _linear(self, means: Array, exponents: Array) -> dict[str, Array]:
-        root = self.weights**0.5
+        weights = self.weights / self.weights.sum()
         powers = self.sizes[None, :] ** -exponents[:, None]
-        model = np.stack([np.broadcast_to(root, powers.shape), powers * root], axis=-1)
-        scaled = means * root[:, None]
-        solved = np.linalg.pinv(model) @ scaled
-        squares = np.nanmean(((scaled - model @ solved) ** 2).sum(axis=1), axis=-1)
-        return {"limit": solved[:, 0], "amplitude": solved[:, 1], "exponent": exponents, "squares": squares}
+        off = powers - (powers @ weights)[:, None]
+        amplitude = np.einsum("s,ds,dsp->dp", weights, off, means, optimize=True) / (off**2 @ weights)[:, None]
+        limit = np.einsum("s,dsp->dp", weights, means) - (powers @ weights)[:, None] * amplitude
+        left = means - limit[:, None] - amplitude[:, None] * powers[..., None]
+        squares = np.nanmean(np.einsum("s,dsp->dp", weights, left**2), axis=-1)
+        return {"limit": limit, "amplitude": amplitude, "exponent": exponents, "squares": squares}
 
     def _chi_squared(self, means: Array, fitted: dict[str, Array]) -> float:
         """Σ over sizes of squared residuals over their variances, for each degree of freedom, a mean over points."""

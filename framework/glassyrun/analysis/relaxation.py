@@ -1,4 +1,4 @@
-"""Relaxation times, and whether curves of different temperature have one shape."""
+"""Relaxation times of two-time correlations."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import xarray as xr
 from scipy.optimize import isotonic_regression
 
 from glassyrun.analysis.labels import attempt, dataset, each, labelled, unit_of
-from glassyrun.analysis.master import Curves, Master, one_hot, settle
 from glassyrun.analysis.regimes import falls_to
-from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, Over, Units, jackknife, units
+from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
 
 
@@ -66,95 +65,3 @@ def fall(t: Array, curve: Array, level: float) -> float:
     if relative[1] <= level:
         raise NotEnough(f"it has fallen already at the shortest lag, {t[1]:g}")
     return falls_to(t, relative, level)
-
-
-def superposition(
-    data: xr.Dataset | xr.DataArray,
-    along: str,
-    *,
-    variable: str = "overlap",
-    t_w: float | None = None,
-    window: tuple[float, float] = (0.05, 0.9),
-    pieces: int = 6,
-    over: Over | None = None,
-) -> xr.Dataset:
-    """Time-temperature superposition: curves C(t) of different temperature as one function of t/a(T) (Götze and Sjögren, Rep.
-    Prog. Phys. 55, 241 (1992); Kob and Andersen, Phys. Rev. E 52, 4134 (1995)).
-
-    The master curve is a cubic spline in log t; the shifts are those of least squares. A unit is left out at all temperatures
-    at once, so that errors are right whether or not runs share their disorder.
-
-    Args:
-        data: with a correlation (sample, replica, t_w, t) and the dimension `along`.
-        along: the dimension of temperatures; its first point has shift 1.
-        t_w: the waiting time, by default the longest at which all points have lags.
-        window: values of the curve, as parts of that at lag 0, that are fitted: the α-relaxation.
-
-    Returns:
-        `shift` [along], the factor a, with intervals; `misfit`, the rms distance of the curves from the master curve; NaN with
-        `reason`.
-    """
-    ds = dataset(data, variable)
-    if along not in ds[variable].dims:
-        raise Refusal(f"analysis.superposition: the data have no dimension {along}, they have {', '.join(map(str, ds.dims))}")
-    grid = ("sample", "replica", "time", "t_w", "t", along)
-
-    def one(cell: xr.Dataset) -> xr.Dataset:
-        count, t = cell.sizes[along], cell.t.values.astype(float)
-        work = cell.transpose(..., "t_w", along, "t")
-
-        def fit(means: Means) -> Master:
-            return _stretched(means[variable][_row(means[variable], cell.t_w.values, t_w)], t, window, pieces)
-
-        def factors(means: Means) -> Array:
-            return np.exp(np.concatenate([[0.0], fit(means).shift]))
-
-        these = attempt_units(work, variable, over)
-        found = Estimate.none(these, (count,)) if isinstance(these, str) else jackknife(these, factors, log=True, shape=(count,))
-        misfit = np.nan if found.reason or isinstance(these, str) else fit(these.means()).spread
-        out = labelled("shift", found, [along], long_name="factor a by which times are stretched")
-        out["misfit"] = xr.DataArray(misfit, attrs={"long_name": "rms distance from the master curve", "units": "1"})
-        return xr.Dataset(out, coords={along: cell[along]} if along in cell.coords else {})
-
-    return each(ds, one, grid)
-
-
-def attempt_units(work: xr.Dataset, variable: str, over: Over | None) -> Units | str:
-    """The units, or the reason why there are too few."""
-    try:
-        return units(work, [variable], over)
-    except NotEnough as reason:
-        return str(reason)
-
-
-def _row(values: Array, t_w: Array, wanted: float | None) -> int:
-    """The waiting time nearest to the one wanted, or the longest of those at which the curves have most lags."""
-    if wanted is not None:
-        return int(np.abs(t_w - wanted).argmin())
-    counts = np.isfinite(values).sum(axis=-1).min(axis=-1)
-    if not counts.max():
-        raise NotEnough("no waiting time was measured in all runs")
-    return int(np.nonzero(counts == counts.max())[0][-1])
-
-
-def _stretched(values: Array, t: Array, window: tuple[float, float], pieces: int) -> Master:
-    """The fit of curves [curve, t] to one function of t/a."""
-    if t[0] > 0:
-        raise NotEnough("lag 0 was not measured, by which the curves are divided")
-    relative = values / values[:, :1]
-    mask = (relative >= window[0]) & (relative <= window[1]) & (t > 0)
-    if mask.sum(axis=1).min() < 4:
-        raise NotEnough(f"{mask.sum(axis=1).min()} lags of one of the curves lie within the window, and four are needed")
-    rows, columns = np.nonzero(mask)
-    x, y = np.log(t[columns]), relative[rows, columns]
-    z = one_hot(rows.astype(float))
-    curves = Curves(x, z, np.zeros((len(x), 0)))
-    # begin where all curves pass a value that they share
-    low, high = max(y[rows == r].min() for r in range(len(values))), min(y[rows == r].max() for r in range(len(values)))
-    if low >= high:
-        raise NotEnough("the curves share no values within the window")
-    middle = (low + high) / 2
-    places = np.array(
-        [np.interp(-middle, -isotonic_regression(y[rows == r], increasing=False).x, x[rows == r]) for r in range(len(values))]
-    )
-    return settle(y, curves, places[1:] - places[0], pieces)

@@ -21,15 +21,14 @@ def squares(y: Array, mask: np.ndarray, scale: Array | None) -> float:
     return float(np.nanmean((y - _mean(y, 0)) ** 2))
 
 
-def best_factors(y: Array, rounds: int = 50) -> Array:
-    """a_c of the best fit y_ct = m_t + a_c, with mean zero, by alternating means; NaN are points that are not there."""
-    factors = np.zeros(len(y))
-    for _ in range(rounds):
-        factors = _mean(y - _mean(y - factors[:, None], 0), 1)
-        factors = factors - np.nanmean(factors)
-        if np.isfinite(y).all():
-            break
-    return factors
+def best_factors(y: Array) -> Array:
+    """a_c of the best fit y_ct = m_t + a_c, with mean zero, by its normal equations; NaN are points that are not there."""
+    there = np.isfinite(y).astype(float)
+    each = np.maximum(there.sum(axis=0), 1)
+    normal = np.diag(there.sum(axis=1)) - (there / each) @ there.T
+    off = np.where(there > 0, y - _mean(y, 0), 0.0)
+    factors = np.linalg.lstsq(normal, off.sum(axis=1), rcond=None)[0]
+    return factors - factors.mean()
 
 
 def _mean(y: Array, axis: int) -> Array:
