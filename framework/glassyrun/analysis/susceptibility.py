@@ -55,6 +55,7 @@ def chi4(
 
 
 def _split(array: xr.DataArray, dof: float, shared_start: bool) -> xr.Dataset:
+    array = _begun(array)
     levels = [dim for dim in ORDER if array.sizes.get(dim, 1) > 1]
     rest = [str(dim) for dim in array.dims if dim not in ORDER]
     values = array.isel({dim: 0 for dim in ORDER if dim in array.dims and dim not in levels}).transpose(*levels, *rest)
@@ -69,6 +70,16 @@ def _split(array: xr.DataArray, dof: float, shared_start: bool) -> xr.Dataset:
         long_name="dynamical susceptibility, dof times the variance of C",
     )
     return xr.Dataset(out, coords={"source": list(names.values()), **{dim: array[dim] for dim in rest if dim in array.coords}})
+
+
+def _begun(array: xr.DataArray) -> xr.DataArray:
+    """Without the outermost units that have fewer than half of the readings of the one that has most."""
+    outer = next((dim for dim in ORDER if array.sizes.get(dim, 1) > 1), None)
+    if outer is None:
+        return array
+    counts = array.notnull().sum([dim for dim in array.dims if dim != outer])
+    kept = np.nonzero(((counts > 0) & (counts >= counts.max() / 2)).values)[0]
+    return array.isel({outer: kept}) if len(kept) else array
 
 
 def _sources(dims: Sequence[str], shared: bool) -> dict[str, str]:

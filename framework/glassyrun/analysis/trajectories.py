@@ -205,11 +205,10 @@ def _nanmean(values: Array, axis: int) -> Array:
 
 
 def _filled(values: Array, wanted: np.ndarray, rounds: int = 20) -> Array:
-    """Holes filled by a unit's own level times (or plus) the curve of all, so that a unit that ends early makes no jump in the
-    mean.
+    """Holes filled by a unit's own level and the curve of all, so that a unit that ends early makes no jump in the mean.
 
-    The fit of two factors, y_ui = m_i a_u for positive quantities and m_i + a_u otherwise, by alternating means. Points that
-    are not wanted are holes in all.
+    A fit of two factors by alternating least squares to the readings that are there: log y_ui = m_i + a_u for positive
+    quantities; otherwise y_ui = m_i + a_u or m_i a_u, whichever leaves less. Points that are not wanted are holes in all.
     """
     values = np.where(wanted, values, np.nan)
     there = np.isfinite(values)
@@ -218,13 +217,31 @@ def _filled(values: Array, wanted: np.ndarray, rounds: int = 20) -> Array:
     shape, table, there = values.shape, values.reshape(len(values), -1), there.reshape(len(values), -1)
     nought = (np.nan_to_num(table) == 0).all(axis=0) & there.any(axis=0)  # Δ at lag 0
     work = np.where(nought, np.nan, table)
-    positive = bool((work[np.isfinite(work)] > 0).all())
-    work = np.log(work) if positive else work
-    level: Any = np.zeros(len(work))
-    curve = _nanmean(work, axis=0)
+    if (work[np.isfinite(work)] > 0).all():
+        guess = np.exp(_sums(np.log(work), rounds))
+    else:
+        guess = min(_sums(work, rounds), _products(work, rounds), key=lambda guess: np.nansum((work - guess) ** 2))
+    return np.where(there, table, np.where(nought, 0.0, guess)).reshape(shape)
+
+
+def _sums(table: Array, rounds: int) -> Array:
+    """m_i + a_u."""
+    level: Any = np.zeros(len(table))
+    curve = _nanmean(table, axis=0)
     for _ in range(rounds):
-        level = _nanmean(work - curve, axis=1)
-        curve = _nanmean(work - level[:, None], axis=0)
-    guess = curve + level[:, None]
-    guess = np.where(nought, 0.0, np.exp(guess) if positive else guess)
-    return np.where(there, table, guess).reshape(shape)
+        level = _nanmean(table - curve, axis=1)
+        curve = _nanmean(table - level[:, None], axis=0)
+    return curve + level[:, None]
+
+
+def _products(table: Array, rounds: int) -> Array:
+    """m_i a_u."""
+    there = np.isfinite(table)
+    known = np.where(there, table, 0.0)
+    curve = np.nan_to_num(_nanmean(table, axis=0))
+    level = np.ones(len(table))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for _ in range(rounds):
+            level = (known @ curve) / (there @ curve**2)
+            curve = np.nan_to_num((level @ known) / (level**2 @ there))
+    return np.where(there.any(axis=0), curve, np.nan) * level[:, None]
