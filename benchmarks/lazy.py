@@ -2,9 +2,10 @@
 
     python benchmarks/lazy.py [--part NAME] [--threads 2]
 
-Parts: size (t = 100 at T = 0 for several N), long (t = 1,000), thermal (1,000 steps), spins (N = 10⁶ written down, t = 10), dense (against all
-couplings of N = 512, t = 10, generation included; both in turn, median of five), replicas (a second one, and a twin), tolerance (E against the
-two tolerances), stability (what goes wrong where they are too small), foreseen (the plan's estimate beside what a run took). Whole runs as `glassyrun.run` makes them, in one process.
+Parts: size (t = 100 at T = 0 for several N), long (t = 1,000), thermal (1,000 steps), spins (N = 10⁶ written down, t = 10), dense (against
+all couplings of N = 512, t = 10, generation included; both in turn, median of five), replicas (a second one, and a twin), tolerance (E
+against the two tolerances), stability (what goes wrong where they are too small), foreseen (the plan's estimate beside what a run took).
+Whole runs as `glassyrun.run` makes them, in one process.
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ directions together,
 
 cost n·K operations a look; for N → ∞ the draws vanish and they are everything.
 
-The idea for matrices is the "Householder dice" of Lu, Lu and Wang (2021).
+For matrices the idea is the "Householder dice" of Y. M. Lu, IEEE Trans. Inf. Theory 67, 8264 (2021); that a conditional Gaussian is an unconditional
+draw plus a mean is Matheron's rule.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class LazyPSpin(System):
             raise Refusal(
                 'system.disorder = "lazy" works on the CPU in float64: set run.device = "cpu" and run.dtype = "float64"'
             )
-        self.n, self.context, self.planted = n, context, planted
+        self.n, self.context, self.planted, self.mixture = n, context, planted, dict(mixture)
         self.dof = int(n) if room is None else room
         self.axes: Axes = Sites(int(n)) if room is None else Overlaps(n)
         radius = math.sqrt(self.dof)
