@@ -25,6 +25,8 @@ def small(path: Path) -> api.Spec:
     changed |= _stages(spec, steps)
     if spec.system.kind == "pspin":
         return api.load(path, {**changed, "system.n": 16})
+    if spec.system.kind == "quadratic":
+        return api.load(path, {**changed, "system.n": 16, "system.terms": 16})
     images = 40 if spec.system.kind == "resnet18" else 200
     changed |= {"system.data.train": 10 * images, "system.data.test": 20}
     changed |= {"system.data.subset": images}

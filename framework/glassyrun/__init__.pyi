@@ -1,3 +1,4 @@
+from . import analysis as analysis
 from . import plot as plot
 from .api import load, run
 from .batches import Batches, Permutation, Sampling, batch_count
@@ -72,6 +73,7 @@ __all__ = [
     "SystemOptions",
     "Tilted",
     "Variable",
+    "analysis",
     "available",
     "batch_count",
     "described",
