@@ -56,7 +56,8 @@ def _lines(setting: Setting) -> list[str]:
         *(f"note         {note}" for note in (*footprint.notes, *_notes(setting, footprint))),
     ]
     setting.check_memory(footprint)
-    return lines + _timing(setting, events)
+    foreseen = spec.system.solver().foreseen(setting)
+    return lines + (_timing(setting, events) if foreseen is None else foreseen)
 
 
 def _disk(setting: Setting, footprint: Footprint) -> str:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from glassyrun.experiment import Experiment
+    from glassyrun.experiment import Experiment, Setting
 
 
 class Solver(ABC):
@@ -15,6 +15,14 @@ class Solver(ABC):
     `Trajectories` evolves the System under the Dynamics; a theory of the same spec may instead solve equations for its
     averages on the same grid.
     """
+
+    def foreseen(self, setting: Setting) -> list[str] | None:
+        """Lines of `glassyrun plan` on what this costs; None where steps and readings of a trajectory are to be timed.
+
+        Raises:
+            GlassyrunError: whatever would stop the run.
+        """
+        return None
 
     @abstractmethod
     def run(self, experiment: Experiment) -> None:

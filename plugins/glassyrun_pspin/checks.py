@@ -38,20 +38,21 @@ def fault_of_mixture(mixture: Mapping[str, float]) -> str | None:
 
 
 def fault_of_model(asked: Model) -> str | None:
-    """What is wrong with a model as a whole, or None."""
+    """What is wrong with a model as a whole, or None. All laws of couplings have the same limit N → ∞."""
+    if math.isinf(asked.n):
+        return _temperature(asked)
     return _degrees(asked) or _dilution(asked) or _temperature(asked)
 
 
 def fault_of_lazy(asked: Model, lazy: bool, given: Sequence[str]) -> str | None:
     """What is wrong with the number of spins, and with options that only one way to draw the disorder has, or None."""
     if not lazy:
-        if math.isinf(asked.n):
-            return 'n = inf with all couplings drawn: expected a number of spins, or disorder = "lazy" for the limit N → ∞'
-        if asked.n > MOST_SITES:
+        if not math.isinf(asked.n) and asked.n > MOST_SITES:
             return f'n = {asked.n:g} with all couplings drawn: expected at most {MOST_SITES}, or disorder = "lazy"'
         if given:
             return f'{given[0]} belongs to disorder = "lazy": leave it out, or set that'
-        return None if asked.n == int(asked.n) else f"n = {asked.n}: expected a whole number of spins"
+        whole = math.isinf(asked.n) or asked.n == int(asked.n)
+        return None if whole else f"n = {asked.n}: expected a whole number of spins, or inf for the theory"
     if not math.isinf(asked.n) and asked.n > MOST_LAZY_SITES:
         return f"n = {asked.n:g}: expected at most {MOST_LAZY_SITES:g}, from where on it is inf to the last digit"
     if not math.isinf(asked.n) and asked.n != int(asked.n):

@@ -8,12 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 import glassyrun
-from glassyrun import Context, Footprint, Refusal, System, SystemOptions
+from glassyrun import Context, Footprint, Refusal, Solver, System, SystemOptions
 from glassyrun_pspin import theory
 from glassyrun_pspin.build import build, size_of
 from glassyrun_pspin.checks import MOST_DEGREE, fault_of_lazy, fault_of_mixture, fault_of_model
 from glassyrun_pspin.lazy.build import MOST_AXES, build_lazy, lazy_footprint
 from glassyrun_pspin.lazy.size import Size
+from glassyrun_pspin.meanfield.solver import MeanField
 from glassyrun_pspin.model import Model
 
 
@@ -24,6 +25,10 @@ def _finite_or_none(value: Any) -> Any:
 
 LAZY = ("coordinates", "axes", "pivot_tolerance", "direction_tolerance")
 """Fields that only disorder = "lazy" has."""
+
+
+THEORY_BYTES = 500_000_000
+"""What solving the equations takes at most, about (docs/theory.md)."""
 
 
 def _limit(value: Any) -> Any:
@@ -52,7 +57,8 @@ class PSpinOptions(SystemOptions):
     n: Annotated[float, BeforeValidator(_limit), AfterValidator(_whole)] = Field(
         ge=2,
         allow_inf_nan=True,
-        description='number of spins N: up to 10^6; up to 10^15 with disorder = "lazy", which also takes inf',
+        description='number of spins N: up to 10^6; up to 10^15 with disorder = "lazy"; inf: the limit, by the equations of Cugliandolo and '
+        'Kurchan, or with disorder = "lazy" by a trajectory',
     )
     p: int | None = Field(
         None, ge=2, le=MOST_DEGREE, description="spins in one product; default 3. For several at once give `mixture` instead"
@@ -160,6 +166,11 @@ class PSpinOptions(SystemOptions):
         return self.lazy
 
     @property
+    def theory(self) -> bool:
+        """Whether no system is run at all, but the equations of the limit are solved."""
+        return math.isinf(self.n) and not self.lazy
+
+    @property
     def coefficients(self) -> dict[int, float]:
         """a_p of each degree, ascending."""
         if self.mixture is None:
@@ -175,10 +186,16 @@ class PSpinOptions(SystemOptions):
     def footprint(self, context: Context) -> Footprint:
         if self.lazy:
             return lazy_footprint(self.model, self._room(context), context, self._notes())
+        if self.theory:
+            return Footprint(
+                1, 0, THEORY_BYTES, 0, ("no system is run: the two-time equations of the limit are solved", *self._notes())
+            )
         terms, held, transient = size_of(self.model, context)
         return Footprint(self.n, terms, held, transient, self._notes())
 
     def build(self, context: Context) -> System:
+        if self.theory:
+            raise Refusal("system.n = inf: there is no system to run, only equations to solve; give system.n a number")
         if self.lazy:
             return build_lazy(self.model, self._room(context), self.pivot_tolerance, self.direction_tolerance, context)
         try:
@@ -201,6 +218,9 @@ class PSpinOptions(SystemOptions):
     def run_needs(self) -> dict[str, str]:
         return {"dtype": "float64", "device": "cpu"} if self.lazy else {}
 
+    def solver(self) -> Solver:
+        return MeanField() if self.theory else super().solver()
+
     def always_measured(self) -> tuple[str, ...]:
         if self.lazy:
             return ("energy",)  # what it reveals is part of the trajectory, whoever reads it
@@ -221,7 +241,7 @@ class PSpinOptions(SystemOptions):
         told = f"planted start at T_i = {self.initial_temperature:g}, shared by all replicas of a sample"
         if self.couplings == "binary":
             return (told,)  # the mean energy has no closed form: tanh saturates
-        distinct = None if self.diagonals else self.n
+        distinct = None if self.diagonals or math.isinf(self.n) else int(self.n)
         energy = theory.planted_energy(self.coefficients, self.initial_temperature, distinct, self.dilution is not None)
         return (f"{told}: energy {energy:.4f}",)
 
