@@ -15,7 +15,7 @@ from glassyrun_observables.overlap import OverlapOptions
 from glassyrun_observables.response import ResponseOptions
 from glassyrun_quadratic.quadratic import QuadraticOptions
 
-RESPONSES: list[dict[str, Any]] = [{"kind": "overlap"}, {"kind": "response", "opposite": True}, {"kind": "noise_response"}]
+RESPONSES: list[dict[str, Any]] = [{"kind": "overlap"}, {"kind": "response"}, {"kind": "noise_response"}]
 
 
 @pytest.mark.parametrize("scheme", ["heun", "adams"])
@@ -34,22 +34,22 @@ def test_it_holds_for_a_quadratic_energy_in_equilibrium(scheme: str) -> None:
 
 
 def planted(temperature: float, scheme: str, dt: float) -> Any:
-    """Means over replicas; the two-step scheme gets shorter steps, because its error is the larger one."""
+    """Means over replicas. At dt = 0.1 the error of the steps, which goes with dt², is seen: 0.002 at the lag 0.2."""
     spec = {
         "seed": 5,
         "system": {"kind": "pspin", "p": 3, "n": 32, "initial_temperature": temperature},
         "dynamics": {"kind": "langevin", "temperature": temperature, "dt": dt, "scheme": scheme},
-        "schedule": {"horizon": 1.4, "t_w": [0.0, 0.4], "t": [0.2, 0.4, 1.0], "time": [0.0]},
-        "ensemble": {"samples": 40, "replicas": 10},
+        "schedule": {"horizon": 1.4, "t_w": [0.4], "t": [0.2, 0.4, 1.0], "time": [0.0]},
+        "ensemble": {"samples": 32, "replicas": 12},
         "observables": RESPONSES,
         "run": {"threads": 1},
     }
     return glassyrun.run(spec, quiet=True).mean("replica")
 
 
-@pytest.mark.parametrize(("scheme", "dt"), [("heun", 0.1), ("adams", 0.04)])
+@pytest.mark.parametrize(("scheme", "dt"), [("heun", 0.05), ("adams", 0.04)])
 def test_it_holds_for_a_planted_glass(scheme: str, dt: float) -> None:
-    """T = 0.8, N = 32: exact at every N, both estimates, joint χ² over lags and waiting times with 40 independent samples."""
+    """T = 0.8, N = 32: exact at every N, both estimates, joint χ² over lags with 32 independent samples."""
     ds = planted(0.8, scheme, dt)
     fluctuation = 1 - ds.overlap
     noise = ds.noise_response - ds.overlap.mean("sample") * ds.noise_response_start
