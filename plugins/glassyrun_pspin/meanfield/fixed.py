@@ -77,7 +77,8 @@ def extrapolated(equations: Equations, horizon: float, step: float) -> tuple[Squ
         solve_fixed(equations, math.ceil(horizon / step - 1e-9) * step, step / 2),
     )
     factor = 2**ORDER
-    best, error = [], []
+    best: list[np.ndarray] = []
+    error: list[np.ndarray] = []
     for name in ("C", "R", "mu", "energy"):
         b = getattr(coarse, name)
         a = getattr(fine, name)[(slice(None, None, 2),) * b.ndim]

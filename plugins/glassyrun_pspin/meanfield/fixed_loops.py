@@ -7,7 +7,7 @@ import numpy as np
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def polynomial(coefficients, x):
+def polynomial(coefficients, x):  # type: ignore[no-untyped-def]
     """Σ_k c_k x^k by Horner's rule."""
     value = 0.0
     for k in range(len(coefficients) - 1, -1, -1):
@@ -16,7 +16,7 @@ def polynomial(coefficients, x):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def row_sums(rest, row, weights):
+def row_sums(rest, row, weights):  # type: ignore[no-untyped-def]
     """rest += weight · row, and Σ weights · row, in one pass; the last element of `row` belongs to the sum alone."""
     total, last, own = 0.0, len(row) - 1, weights[len(row) - 1]
     for u in range(last):
@@ -26,7 +26,7 @@ def row_sums(rest, row, weights):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True)
-def response_sums(rest, row, sigma, d):
+def response_sums(rest, row, sigma, d):  # type: ignore[no-untyped-def]
     """rest += σ · row, and Σ d · row with half weights at both ends."""
     total, last, own = 0.0, len(row) - 1, sigma[len(row) - 1]
     for u in range(last):
@@ -36,7 +36,7 @@ def response_sums(rest, row, sigma, d):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def ends(first, second, before, last, n):
+def ends(first, second, before, last, n):  # type: ignore[no-untyped-def]
     """What Gregory's third-order rule adds to the trapezoidal one over n intervals of unit length; Simpson's where n = 2."""
     if n < 2:
         return 0.0
@@ -44,7 +44,7 @@ def ends(first, second, before, last, n):
 
 
 @numba.njit(cache=True, nogil=True)
-def kernels_of(C, R, i, h, kernels, temperature, beta, d, sigma, halved):
+def kernels_of(C, R, i, h, kernels, temperature, beta, d, sigma, halved):  # type: ignore[no-untyped-def]
     """D and Σ of row i, Σ with half weights at its ends; gives μ and E at t_i."""
     memory, energy = np.empty(i + 1), np.empty(i + 1)
     for s in range(i + 1):
@@ -61,7 +61,7 @@ def kernels_of(C, R, i, h, kernels, temperature, beta, d, sigma, halved):
 
 
 @numba.njit(cache=True, nogil=True)
-def integral(values):
+def integral(values):  # type: ignore[no-untyped-def]
     """∫ over unit intervals between all values, of third order."""
     n = len(values) - 1
     if n == 0:
@@ -70,7 +70,7 @@ def integral(values):
 
 
 @numba.njit(cache=True, nogil=True)
-def slope(C, R, i, h, kernels, temperature, beta, into_c, into_r):
+def slope(C, R, i, h, kernels, temperature, beta, into_c, into_r):  # type: ignore[no-untyped-def]
     """∂C(t_i, t_j)/∂t and ∂R(t_i, t_j)/∂t for all j ≤ i; gives μ and E at t_i.
 
     `into_c` and `into_r` [time] take the slopes. At j = i they are the limits t′ → t from below. Integrals end at t_j, where
@@ -103,7 +103,7 @@ def slope(C, R, i, h, kernels, temperature, beta, into_c, into_r):
 
 
 @numba.njit(cache=True, nogil=True)
-def along(C, R, mu, i, j, h, kernels, temperature, beta):
+def along(C, R, mu, i, j, h, kernels, temperature, beta):  # type: ignore[no-untyped-def]
     """∂C(t_i, t_j)/∂t′ at fixed t_i, j ≤ i.
 
     ∂C(t,t′)/∂t′ = −μ(t′) C + ∫₀^t′ Σ(t′,s) C(t,s) ds + ∫₀^t D(t′,s) R(t,s) ds + β_i f′(C(t′,0)) C(t,0) + 2T R(t,t′)
@@ -120,7 +120,7 @@ def along(C, R, mu, i, j, h, kernels, temperature, beta):
 
 
 @numba.njit(cache=True, nogil=True)
-def diagonal(C, R, mu, i, h, kernels, temperature, beta):
+def diagonal(C, R, mu, i, h, kernels, temperature, beta):  # type: ignore[no-untyped-def]
     """C(t_i, t_i) from C(t_i, t_{i−1}) along t′: nothing holds it at 1 but the equations themselves."""
     here = along(C, R, mu, i, i - 1, h, kernels, temperature, beta)
     end = along(C, R, mu, i, i, h, kernels, temperature, beta)
@@ -131,7 +131,7 @@ def diagonal(C, R, mu, i, h, kernels, temperature, beta):
 
 
 @numba.njit(cache=True, nogil=True)
-def first_step(begin, h, now, end, old, i):
+def first_step(begin, h, now, end, old, i):  # type: ignore[no-untyped-def]
     """The value at (t_i, t_{i−1}) from that on the diagonal, with the slope one step further extrapolated from older t′.
 
     The slope at lag 2h is smooth in t. Heun's rule would leave an error of h³ in every row, h² on the diagonal at T > 0.
@@ -141,7 +141,7 @@ def first_step(begin, h, now, end, old, i):
 
 
 @numba.njit(cache=True, nogil=True)
-def march(C, R, mu, energy, h, kernels, temperature, beta):
+def march(C, R, mu, energy, h, kernels, temperature, beta):  # type: ignore[no-untyped-def]
     """Predictor (Adams-Bashforth, 2nd order) and corrector (Adams-Moulton, 3rd) row by row; fills C, R [time, time ≤], μ, E.
 
     The first step after t′ has no slope before it, and `first_step` takes one after it; in the first rows it is Heun's.

@@ -35,21 +35,21 @@ TIME = np.array([3, -16, 36, -48, 25], dtype=np.float64) / 12
 
 
 @numba.njit(cache=True, nogil=True)
-def panels(h, length, width):
+def panels(h, length, width):  # type: ignore[no-untyped-def]
     """Number of panels over half of an interval of this length, each `width` wide in u, and the length of that half in u."""
     reach = log1p(0.5 * length / h.a)
     return max(1, ceil(reach / width)), reach
 
 
 @numba.njit(cache=True, nogil=True)
-def point(h, reach, n, index):
+def point(h, reach, n, index):  # type: ignore[no-untyped-def]
     """Distance from the end of an interval, and weight, of the Gauss point `index` of 6 n."""
     x = reach * (index // 6 + POINTS[index % 6]) / n
     return h.a * expm1(x), reach / n * SHARES[index % 6] * h.a * exp(x)
 
 
 @numba.njit(cache=True, nogil=True)
-def note(into, n, side, column, w, by_c, by_r):
+def note(into, n, side, column, w, by_c, by_r):  # type: ignore[no-untyped-def]
     """Adds to a line of the Jacobian what changes with C and R at the columns of a stencil."""
     for q in range(6):
         at = 2 * (side * n + column + q)
@@ -58,7 +58,7 @@ def note(into, n, side, column, w, by_c, by_r):
 
 
 @numba.njit(cache=True, nogil=True)
-def recent(h, k, n, t, lag, since, kernels, width, out, derive, line_c, line_r):
+def recent(h, k, n, t, lag, since, kernels, width, out, derive, line_c, line_r):  # type: ignore[no-untyped-def]
     """Adds ∫_t′^t Σ(t,s) C(s,t′) ds and ∫_t′^t Σ(t,s) R(s,t′) ds to `out`, and their derivatives to two lines."""
     count, reach = panels(h, lag, width)
     for index in range(12 * count):
@@ -82,7 +82,7 @@ def recent(h, k, n, t, lag, since, kernels, width, out, derive, line_c, line_r):
 
 
 @numba.njit(cache=True, nogil=True)
-def remote(h, k, n, t, lag, since, kernels, width, out, derive, line_c):
+def remote(h, k, n, t, lag, since, kernels, width, out, derive, line_c):  # type: ignore[no-untyped-def]
     """Adds ∫₀^t′ [Σ(t,s) C(t′,s) + D(t,s) R(t′,s)] ds to `out`, and its derivative to a line."""
     count, reach = panels(h, since, width)
     for index in range(12 * count):
@@ -102,7 +102,7 @@ def remote(h, k, n, t, lag, since, kernels, width, out, derive, line_c):
 
 
 @numba.njit(cache=True, nogil=True)
-def memory_of_start(h, k, n, lag, since, kernels, beta, out, derive, line_c):
+def memory_of_start(h, k, n, lag, since, kernels, beta, out, derive, line_c):  # type: ignore[no-untyped-def]
     """Adds β_i f′(C(t,0)) C(t′,0), and its derivative."""
     start = h.rows[1, k, 0, 0]
     c, _, own = history(h, k, n, since, since, 0.0)
@@ -114,7 +114,7 @@ def memory_of_start(h, k, n, lag, since, kernels, beta, out, derive, line_c):
 
 
 @numba.njit(cache=True, nogil=True)
-def multiplier(h, k, n, t, kernels, temperature, beta, width, line):
+def multiplier(h, k, n, t, kernels, temperature, beta, width, line):  # type: ignore[no-untyped-def]
     """μ and E of row k by their integrals over it; adds the derivative of μ to a line of the Jacobian."""
     mu = energy = 0.0
     count, reach = panels(h, t, width)
@@ -134,7 +134,7 @@ def multiplier(h, k, n, t, kernels, temperature, beta, width, line):
 
 
 @numba.njit(cache=True, nogil=True)
-def residual(h, k, n, t, mu, kernels, beta, width, left, derive, jacobian, begin, stride):
+def residual(h, k, n, t, mu, kernels, beta, width, left, derive, jacobian, begin, stride):  # type: ignore[no-untyped-def]
     """What the equations for C and R leave at the n columns of each side of row k, and its derivative.
 
     `left` [4 n + 1] and `jacobian` [4 n + 1, 4 n + 1] are in the order side, column, C or R, and μ last. What lies on the diagonal

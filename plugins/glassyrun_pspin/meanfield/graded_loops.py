@@ -33,14 +33,14 @@ class History(NamedTuple):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def weights(f):
+def weights(f):  # type: ignore[no-untyped-def]
     """Lagrange's weights of the points 0, 1, 2, 3 for a value at f."""
     a, b, c = f - 1, f - 2, f - 3
     return -a * b * c / 6, f * b * c / 2, -f * a * c / 2, f * a * b / 6
 
 
 @numba.njit(cache=True, nogil=True)
-def on_square(values, spacing, t, lag, since):
+def on_square(values, spacing, t, lag, since):  # type: ignore[no-untyped-def]
     """C and R from a square grid: along t at a fixed lag, or at a fixed t′ if that is the smaller one."""
     near = lag <= since
     x, y = (lag if near else since) / spacing, t / spacing
@@ -59,7 +59,7 @@ def on_square(values, spacing, t, lag, since):
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def six_weights(f):
+def six_weights(f):  # type: ignore[no-untyped-def]
     """Lagrange's weights of the points 0 to 5 for a value at f."""
     b, c, d, e, g = f - 1, f - 2, f - 3, f - 4, f - 5
     fb, eg = f * b, e * g
@@ -68,7 +68,7 @@ def six_weights(f):
 
 
 @numba.njit(cache=True, nogil=True)
-def column_of(h, n, lag, since):
+def column_of(h, n, lag, since):  # type: ignore[no-untyped-def]
     """Side, first column and weights of the six columns, of the first n, that give a value in a row."""
     side = 0 if lag <= since else 1
     x = log1p((lag if side == 0 else since) / h.a) / h.du
@@ -77,7 +77,7 @@ def column_of(h, n, lag, since):
 
 
 @numba.njit(cache=True, nogil=True)
-def in_row(h, k, side, column, w):
+def in_row(h, k, side, column, w):  # type: ignore[no-untyped-def]
     """C and R in row k."""
     f = h.rows[side, k]
     c = r = 0.0
@@ -88,7 +88,7 @@ def in_row(h, k, side, column, w):
 
 
 @numba.njit(cache=True, nogil=True)
-def history(h, k, n, t, lag, since):
+def history(h, k, n, t, lag, since):  # type: ignore[no-untyped-def]
     """C and R at t ≤ t_k and t′ = `since` = t − `lag`; and the weight in them of row k, 0 where that is not looked at."""
     if t <= h.seam:
         if t <= 8 * h.spacing:
@@ -109,7 +109,7 @@ def history(h, k, n, t, lag, since):
 
 
 @numba.njit(cache=True, nogil=True)
-def begin_row(h, k, t):
+def begin_row(h, k, t):  # type: ignore[no-untyped-def]
     """Row k from the square grid, where that reaches."""
     for side in range(2):
         for i in range(h.rows.shape[2]):
@@ -120,7 +120,7 @@ def begin_row(h, k, t):
 
 
 @numba.njit(cache=True, nogil=True)
-def beyond(h, k, n, last, t):
+def beyond(h, k, n, last, t):  # type: ignore[no-untyped-def]
     """Columns n to `last` of row k, past its middle, from the other side of it: later rows interpolate there."""
     for side in range(2):
         for i in range(n, last):

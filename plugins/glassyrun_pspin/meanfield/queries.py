@@ -11,7 +11,7 @@ from glassyrun_pspin.meanfield.graded_loops import history
 
 
 @numba.njit(cache=True, nogil=True)
-def values(h, k, since, lag):
+def values(h, k, since, lag):  # type: ignore[no-untyped-def]
     """C and R [query, C or R] at t′ = since and t = since + lag; k is the last row."""
     n = h.rows.shape[2]
     found = np.empty((len(since), 2))
@@ -22,7 +22,7 @@ def values(h, k, since, lag):
 
 
 @numba.njit(cache=True, nogil=True)
-def integrated(h, k, since, lag, width):
+def integrated(h, k, since, lag, width):  # type: ignore[no-untyped-def]
     """∫ R(t, s) ds from s = since to t = since + lag [query]: the response to a field that is switched on at `since`."""
     n = h.rows.shape[2]
     found = np.zeros(len(since))
@@ -39,7 +39,7 @@ def integrated(h, k, since, lag, width):
 
 
 @numba.njit(cache=True, nogil=True)
-def one_time(h, k, times, kernels, temperature, beta, width):
+def one_time(h, k, times, kernels, temperature, beta, width):  # type: ignore[no-untyped-def]
     """μ and E [time, μ or E] by their integrals over the memory."""
     n = h.rows.shape[2]
     found = np.zeros((len(times), 2))

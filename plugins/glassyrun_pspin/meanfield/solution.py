@@ -78,18 +78,19 @@ class Solution:
         return float(max(error.max(initial=0.0) for error in errors))
 
     def _one_time(self, grid: Graded, times: Times) -> Values:
-        e, flat, shape = self.equations, *self._flat(times)
+        e = self.equations
+        (flat,), shape = self._flat(times)
         width = Resolution.level(0).panel
-        found = one_time(grid.history, grid.last, flat[0], e.kernels, e.temperature, e.beta, width)
+        found = one_time(grid.history, grid.last, flat, e.kernels, e.temperature, e.beta, width)
         return found.reshape(*shape, 2)
 
     def _two_time(self, grid: Graded, t_w: Times, t: Times) -> Values:
-        flat, shape = self._flat(t_w, t)
-        return values(grid.history, grid.last, *flat).reshape(*shape, 2)
+        (since, lag), shape = self._flat(t_w, t)
+        return values(grid.history, grid.last, since, lag).reshape(*shape, 2)
 
     def _integrated(self, grid: Graded, t_w: Times, t: Times) -> Values:
-        flat, shape = self._flat(t_w, t)
-        return integrated(grid.history, grid.last, *flat, Resolution.level(0).panel).reshape(shape)
+        (since, lag), shape = self._flat(t_w, t)
+        return integrated(grid.history, grid.last, since, lag, Resolution.level(0).panel).reshape(shape)
 
     def _flat(self, *times: Times) -> tuple[list[Float[np.ndarray, " query"]], tuple[int, ...]]:
         """Arguments as flat arrays of one length.
@@ -99,7 +100,7 @@ class Solution:
         """
         arrays = np.broadcast_arrays(*(np.asarray(value, dtype=np.float64) for value in times))
         flat = [array.ravel() for array in arrays]
-        if not all((array >= 0).all() for array in flat) or not (sum(flat) <= self.horizon * (1 + 1e-9)).all():
+        if not all((array >= 0).all() for array in flat) or not (np.sum(flat, axis=0) <= self.horizon * (1 + 1e-9)).all():
             raise Refusal(
                 f"times of a query lie outside [0, {self.horizon:g}], where the equations were solved; solve them for longer"
             )
