@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 from tests.analysis.synthetic import assert_rate, coverage, noise, one_time, times, two_time
 
+import glassyrun
 from glassyrun.analysis import Sampling, diffusion, rescale_by_noise, sgd_temperature
 
 T_W, T, ALPHA = np.geomspace(1, 300, 8), times(1, 700, 14), 0.1
@@ -110,7 +111,28 @@ def test_both_samplings_diffuse_as_white_noise_once_their_law_is_known() -> None
     assert float(aware.ratio) == pytest.approx(1, abs=0.15)
     assert float(naive.ratio) < 0.85
     assert float(naive.gamma) < 0.95
+    assert float(aware.gamma) == pytest.approx(1, abs=0.05)
     assert aware.gamma.attrs["sampling"] == "without_replacement"
+
+
+@pytest.mark.parametrize("law", ["with_replacement", "without_replacement"])
+def test_a_real_run_at_the_bottom_diffuses_by_its_own_noise(law: str) -> None:
+    """Linear regression under SGD, lags short against the relaxation: Δ is that of its measured D under either sampling."""
+    spec = {
+        "system": {"kind": "quadratic", "n": 20, "terms": 200, "noise": 1.0},
+        "dynamics": {"kind": "sgd", "learning_rate": 0.003, "batch_size": 10, "sampling": law},
+        "schedule": {"horizon": 3060, "t_w": [3000, 3020, 3040], "t": [0, 1, 2, 3, 5, 7, 10, 13, 20]},
+        "ensemble": {"replicas": 16},
+        "run": {"threads": 1},
+        "observables": [{"kind": "msd"}, {"kind": "gradient_noise"}],
+    }
+    ds = glassyrun.run(spec, quiet=True)
+    found = diffusion(ds)
+    assert found.gamma.attrs["sampling"] == law
+    assert float(found.ratio) == pytest.approx(1, abs=0.1)
+    assert float(found.gamma) == pytest.approx(1, abs=0.1)
+    if law == "without_replacement":  # an epoch of 20 batches, at the end of which nothing is left
+        assert float(ds.msd.sel(t=20).mean() / ds.msd.sel(t=10).mean()) < 0.01
 
 
 def test_temperature_of_sgd() -> None:

@@ -93,10 +93,15 @@ def aging(
             these = units(cell, [variable], over)
         except NotEnough as reason:
             return _nothing(cell, str(reason))
-        found = attempt(lambda: fit.mu(these))
+        misfit = np.nan
+        try:
+            pairs, best = fit.master(these.means()[variable])
+            misfit = best.spread
+            found = fit.jackknife(these, pairs, best)
+        except NotEnough as reason:
+            found = Estimate.none(str(reason))
         expected = attempt(lambda: _null(null, fit, cell, these, over))
-        misfit = attempt(lambda: Estimate.exact(fit.master(these.means()[variable])[1].spread))
-        out = _labels(found, expected, float(misfit.value), these.about())
+        out = _labels(found, expected, misfit, these.about())
         out |= _local(these, fit) | slopes(these, variable, t) | plateau(these, variable, t, flat)
         return xr.Dataset(out, coords={"t_w": cell.t_w, "t": cell.t})
 
@@ -145,8 +150,10 @@ class Fit:
         return pairs, best
 
     def mu(self, units: Units) -> Estimate:
-        means = units.means()[self.variable]
-        pairs, best = self.master(means)
+        return self.jackknife(units, *self.master(units.means()[self.variable]))
+
+    def jackknife(self, units: Units, pairs: Pairs, best: Master) -> Estimate:
+        """The exponent with its interval, near the best one."""
         left = np.array([self._again(units.without(unit)[self.variable], pairs, best) for unit in range(units.count)])
         if not CANDIDATES[0] < best.exponent < CANDIDATES[-1] or np.ptp(left) > 2:
             raise NotEnough("the data leave μ undetermined between −0.5 and 2.5; more waiting times, lags or replicas are needed")

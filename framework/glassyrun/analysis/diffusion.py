@@ -22,19 +22,21 @@ def diffusion(
     sampling: Sampling | None = None,
     over: Over | None = None,
 ) -> xr.Dataset:
-    """Δ = c t^γ for waiting times from `after` on, and Δ over what white noise of the run's own D gives on a constant gradient.
+    """Δ = c s^γ for waiting times from `after` on, and Δ over what white noise of the run's own D gives on a constant gradient.
 
-    White noise gives Δ = (α/(1−β))² D t (Baity-Jesi et al. 2018; t in steps, t ≫ 1/(1−β)). Batches without replacement are
-    not white: within an epoch of K batches t steps count as t (K − t)/(K − 1), and an epoch as none (see
-    `Sampling.white_steps`). A `ratio` of 1 is free diffusion under the run's own sampling; below 1 the walls of the valley hold
-    x back, above 1 it drifts. Without replacement lags end, unless `lags` says so, at one epoch.
+    s is the number of white steps. White noise gives Δ = (α/(1−β))² D t (Baity-Jesi et al. 2018; t in steps, t ≫ 1/(1−β)), and
+    s = t.
+    Batches without replacement are not white: within an epoch of K batches t steps count as t (K − t)/(K − 1), and an epoch as
+    none (see `Sampling.white_steps`). A `ratio` of 1 is free diffusion under the run's own sampling; below 1 the walls of the
+    valley hold x back, above 1 it drifts. Without replacement lags end, unless `lags` says so, at one epoch; lags of which less
+    than a tenth counts are left out.
 
     Args:
         ds: with `msd`, `gradient_noise`; the coordinates `t_step`, `t_flow` give α/(1−β).
         sampling: by default read from the attribute `spec`.
 
     Returns:
-        `gamma`, `coefficient` (of t in steps), `ratio`, with intervals; `reason` where NaN.
+        `gamma`, `coefficient` = c, `ratio`, with intervals; `reason` where NaN.
     """
     law = sampling or sampling_of(ds)
     work = dataset(ds, variable, noise)
@@ -51,7 +53,10 @@ def _of_one(
         (t > 0) & (cell.t.values >= lags[0]) & (cell.t.values <= lags[1]) & (t <= span)
     )
 
-    def mask(means: Means) -> np.ndarray:
+    white = _white(law, t_w, t)
+    inside &= (white > 0) & (white >= 0.1 * t)
+
+    def pairs(means: Means) -> np.ndarray:
         if not np.isfinite(after):
             raise NotEnough("t₂ is not known")
         found = inside & (means[variable] > 0)
@@ -61,17 +66,17 @@ def _of_one(
 
     def law_of(means: Means) -> Array:
         """γ, and log c, by least squares of log Δ over all pairs."""
-        rows, columns = np.nonzero(mask(means))
-        slope, constant = np.polyfit(np.log(t[columns]), np.log(means[variable][rows, columns]), 1)
+        good = pairs(means)
+        slope, constant = np.polyfit(np.log(white[good]), np.log(means[variable][good]), 1)
         return np.array([slope, constant])
 
     def ratio(means: Means) -> float:
-        flow, white = _flow_step(cell), _white(law, t_w, t)
-        good = mask(means) & (white >= 0.1 * t) & np.isfinite(means[noise])[:, None]
+        flow, noisy = _flow_step(cell), np.broadcast_to(means[noise][:, None], white.shape)
+        good = pairs(means) & np.isfinite(noisy)
         if not good.any():
-            raise NotEnough("no lag has D, and a number of white steps that is not small")
-        expected = flow**2 * means[noise][:, None] * white
-        return float(np.exp(np.log(means[variable][good] / expected[good]).mean()))
+            raise NotEnough("D was not measured at the bottom")
+        expected = flow**2 * noisy[good] * white[good]
+        return float(np.exp(np.log(means[variable][good] / expected).mean()))
 
     def found(statistic: Callable[[Means], Array | float], *, log: bool = False) -> Estimate:
         return attempt(lambda: jackknife(units(cell, [variable, noise], over), statistic, log=log))
@@ -80,9 +85,12 @@ def _of_one(
         "sampling": law.law if law else "unknown, taken as with replacement",
         "lags": f"{lags[0]:g} to {min(lags[1], span):g}",
     }
-    out = labelled("gamma", found(lambda means: law_of(means)[0]), long_name="exponent of diffusion, Δ ∝ t^γ", **about)
+    out = labelled("gamma", found(lambda means: law_of(means)[0]), long_name="exponent of diffusion, Δ ∝ s^γ", **about)
     out |= labelled(
-        "coefficient", found(lambda means: np.exp(law_of(means)[1]), log=True), long_name="c of Δ = c t^γ, t in steps", **about
+        "coefficient",
+        found(lambda means: np.exp(law_of(means)[1]), log=True),
+        long_name="c of Δ = c s^γ, s in white steps",
+        **about,
     )
     out |= labelled("ratio", found(ratio, log=True), long_name="Δ over that of white noise of size D", **about)
     return xr.Dataset(out)

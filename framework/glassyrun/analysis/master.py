@@ -102,6 +102,6 @@ def refine(y: Array, curves: Curves, shift: Array, knots: Array, rounds: int = 6
             raise NotEnough("the curves are too flat, or too alike a power law, to tell how they are shifted")
         step = np.clip(np.linalg.solve(normal, along.T @ left), -0.2, 0.2)
         shift = shift + step
-        if np.abs(step).max() < 1e-7:
+        if np.abs(step).max() < 1e-5:
             break
     return shift

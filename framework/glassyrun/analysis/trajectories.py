@@ -92,6 +92,8 @@ class Units:
     readings: dict[str, Array]
     left_out: int = 0
     """Units that were measured too shortly to be of use, as in a run that still goes on."""
+    _known: dict[int | None, dict[str, Array]] = attrs.field(factory=dict, repr=False, eq=False)
+    """Means that have been worked out, of all units (None) or without one."""
 
     @property
     def count(self) -> int:
@@ -102,14 +104,19 @@ class Units:
         return _filled(self.readings[name], _measured(self.readings[name]))
 
     def means(self) -> dict[str, Array]:
-        return {name: _filled(values, _measured(values)).mean(axis=0) for name, values in self.readings.items()}
+        return self._means(None)
 
     def without(self, unit: int) -> dict[str, Array]:
         """Means without one unit, at the points at which all units together have a mean."""
-        return {
-            name: _filled(np.delete(values, unit, axis=0), _measured(values)).mean(axis=0)
-            for name, values in self.readings.items()
-        }
+        return self._means(unit)
+
+    def _means(self, left_out: int | None) -> dict[str, Array]:
+        if left_out not in self._known:
+            self._known[left_out] = {
+                name: _filled(values if left_out is None else np.delete(values, left_out, axis=0), _measured(values)).mean(axis=0)
+                for name, values in self.readings.items()
+            }
+        return self._known[left_out]
 
     def about(self) -> str:
         """How errors come about, for the attributes."""
@@ -204,7 +211,7 @@ def _nanmean(values: Array, axis: int) -> Array:
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
-def _filled(values: Array, wanted: np.ndarray, rounds: int = 20) -> Array:
+def _filled(values: Array, wanted: np.ndarray, rounds: int = 10) -> Array:
     """Holes filled by a unit's own level and the curve of all, so that a unit that ends early makes no jump in the mean.
 
     A fit of two factors by alternating least squares to the readings that are there: log y_ui = m_i + a_u for positive
