@@ -107,32 +107,25 @@ class Disorder:
 
         What has been revealed afterwards depends on what is looked at, and in which order.
         """
-        x, y = self._brought_in(x)
+        y = self._brought_in(x)
         potential, inside = self._inside(y)
         self._check(-potential)
         outside = [self._outside(row) for row in y]
         force = torch.stack([padded(row, self.axes.count) for row in outside])
         frame = self._frame()
-        # twice, because what is left after one projection is as large as rounding errors of what was taken away
-        for _ in range(2):
-            force -= (force @ frame.T) @ frame
-        return -potential, force + inside @ frame
+        # what lies in the span is taken out, and what is known there put in its place
+        return -potential, force + (inside - force @ frame.T) @ frame
 
     def energy(self, x: Float[Tensor, "configuration axis"]) -> Float[Tensor, " configuration"]:
         """Energy per spin alone, which brings no axis; what a look at the same configurations afterwards finds is the same."""
-        _, y = self._brought_in(x)
-        potential, _ = self._inside(y)
+        potential, _ = self._inside(self._brought_in(x))
         self._check(-potential)
         return -potential
 
-    def _brought_in(
-        self, x: Float[Tensor, "configuration axis"]
-    ) -> tuple[Float[Tensor, "configuration axis"], Float[Tensor, "configuration direction"]]:
-        """Configurations along all axes and along the directions, which span them from now on."""
-        x = padded(x, self.axes.count)
-        for configuration in x:
-            self._absorb(configuration)
-        return x, x @ self._frame().T
+    def _brought_in(self, x: Float[Tensor, "configuration axis"]) -> Float[Tensor, "configuration direction"]:
+        """Configurations along the directions, which span them from now on; later directions are orthogonal to earlier configurations."""
+        rows = [self._absorb(configuration) for configuration in padded(x, self.axes.count)]
+        return torch.stack([padded(row, self.frame.rows) for row in rows])
 
     def _check(self, energy: Float[Tensor, " configuration"]) -> None:
         """No energy lies below −√f′(1), the bound of Guerra's replica-symmetric interpolation at T = 0, but for fluctuations."""
@@ -161,16 +154,23 @@ class Disorder:
         self.frame.extend(self.frame.rows, self.axes.count)
         return self.frame.filled
 
-    def _absorb(self, x: Float[Tensor, " axis"]) -> None:
-        """Reveals the direction of the part of x outside the span, if there is one."""
+    def _absorb(self, x: Float[Tensor, " axis"]) -> Float[Tensor, " direction"]:
+        """Reveals the direction of the part of x outside the span, if there is one; gives x along all directions."""
         frame = self._frame()
+        y = frame @ x
         if frame.shape[0] >= self.n:
-            return
-        outside = x - (frame @ x) @ frame
-        outside = outside - (frame @ outside) @ frame
-        length = float(torch.linalg.vector_norm(outside))
-        if length > self.direction_tolerance:
-            self._reveal(outside / length)
+            return y
+        outside = x - y @ frame
+        if float(torch.linalg.vector_norm(outside)) <= self.direction_tolerance:
+            return y
+        # once more, because what is left may be as small as the rounding errors of what was taken away
+        again = frame @ outside
+        outside = outside - again @ frame
+        length = torch.linalg.vector_norm(outside)
+        if float(length) <= self.direction_tolerance:
+            return y + again
+        self._reveal(outside / length)
+        return torch.cat([y + again, length.reshape(1)])
 
     def _reveal(self, direction: Float[Tensor, " axis"]) -> None:
         self.pivots.extend(self.pivots.rows, self.frame.rows)
