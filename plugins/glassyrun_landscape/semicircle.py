@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 Numbers = float | NDArray[np.float64]
 
 
-def semicircle_density(value: Numbers, centre: Numbers, half_width: Numbers) -> NDArray[np.float64]:
+def semicircle_density(value: Numbers, centre: Numbers, half_width: Numbers) -> Numbers:
     """The density of eigenvalues of a semicircle at `value`; its integral is 1."""
     u = (np.asarray(value, dtype=np.float64) - centre) / half_width
     return 2 / (np.pi * half_width) * np.sqrt(np.clip(1 - u**2, 0, None))
 
 
-def semicircle_share(value: Numbers, centre: Numbers, half_width: Numbers) -> NDArray[np.float64]:
+def semicircle_share(value: Numbers, centre: Numbers, half_width: Numbers) -> Numbers:
     """The share of the eigenvalues of a semicircle below `value`.
 
     With value 0, centre −pE and half-width √(2p(p−1)) it is the index of a pure p-spin of energy E per spin over N, for N → ∞; with half-width
