@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 from jaxtyping import Float
@@ -16,6 +17,7 @@ from glassyrun import (
     ObservableOptions,
     Reference,
     Refusal,
+    Schedule,
     Snapshot,
     State,
     Stream,
@@ -24,7 +26,7 @@ from glassyrun import (
     described,
 )
 from glassyrun_observables.pair_sums import sums_of
-from glassyrun_observables.twins import random_vector
+from glassyrun_observables.twins import Room, random_vector
 
 
 class CloneOptions(ObservableOptions):
@@ -60,7 +62,7 @@ class CloneOptions(ObservableOptions):
             )
         if self.chance == "same" and self.kick == 0:
             raise Refusal(f"observables.{self.label}.kick: found 0, with which the copy is the run itself; raise it")
-        return Clone(self.label, self.chance == "other", self.kick, context.stream("kick"))
+        return Clone(Room.of(self.label, context, system), self.chance == "other", self.kick, context.stream("kick"))
 
 
 class Clone(Observable):
@@ -68,8 +70,9 @@ class Clone(Observable):
 
     grid: ClassVar[Grid] = "pairs"
 
-    def __init__(self, label: str, other: bool, kick: float | None, stream: Stream) -> None:
-        self.label, self.other, self.kick, self.stream = label, other, kick, stream
+    def __init__(self, room: Room, other: bool, kick: float | None, stream: Stream) -> None:
+        label = room.label
+        self.label, self.room, self.other, self.kick, self.stream = label, room, other, kick, stream
         about = {
             "copy": "with the noise and mini-batches of the next replica"
             if other
@@ -79,6 +82,9 @@ class Clone(Observable):
             label: Variable("overlap of two copies since they parted", attributes=about),
             f"{label}_distance": Variable("squared distance of two copies per degree of freedom", attributes=about),
         }
+
+    def suits(self, stages: Sequence[Dynamics], schedule: Schedule) -> None:
+        self.room.refuse(len(schedule.t_w), len(schedule.t_w))
 
     def remember(self, now: Snapshot) -> State:
         copy = now.state.copy()

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glassyrun import Context, Grid, Observable, Reference, Snapshot, State, Stream, System, Variable, described
+from glassyrun import (
+    Context,
+    Dynamics,
+    Grid,
+    Observable,
+    Reference,
+    Schedule,
+    Snapshot,
+    State,
+    Stream,
+    System,
+    Variable,
+    described,
+)
 from glassyrun_observables.pieces import BlockOptions, pieces, read_parts, size, with_blocks
-from glassyrun_observables.twins import Twins, natural_field, random_vector
+from glassyrun_observables.twins import Room, Twins, natural_field, random_vector
 
 
 class ResponseOptions(BlockOptions):
@@ -66,7 +79,8 @@ class ResponseOptions(BlockOptions):
         whole = {self.label: Variable("integrated response per degree of freedom", attributes=about)}
         blocks = self.blocks_of(system)
         kind = SuperposedResponse if self.superposed else Response
-        return kind(self.label, strength, self.opposite, context.stream("field"), blocks, with_blocks(whole, blocks, system))
+        room, variables = Room.of(self.label, context, system), with_blocks(whole, blocks, system)
+        return kind(room, strength, self.opposite, context.stream("field"), blocks, variables)
 
 
 class Response(Observable):
@@ -76,15 +90,22 @@ class Response(Observable):
 
     def __init__(
         self,
-        label: str,
+        room: Room,
         strength: float,
         opposite: bool,
         stream: Stream,
         blocks: Mapping[str, slice],
         variables: Mapping[str, Variable],
     ) -> None:
-        self.label, self.strength, self.opposite, self.stream = label, strength, opposite, stream
+        self.label, self.room, self.strength, self.opposite, self.stream = room.label, room, strength, opposite, stream
         self.blocks, self.variables = blocks, variables
+
+    def suits(self, stages: Sequence[Dynamics], schedule: Schedule) -> None:
+        self.room.refuse(self.vectors(len(schedule.t_w)), len(schedule.t_w))
+
+    def vectors(self, waiting: int) -> int:
+        """Vectors as large as x that are kept for so many waiting times at once."""
+        return waiting * (2 + self.opposite)
 
     def drawn_field(self, now: Snapshot) -> Float[Tensor, "replica dof"]:
         """The field that is switched on now."""
@@ -123,6 +144,9 @@ class SuperposedResponse(Response):
 
     A reference holds the field of its waiting time in the place of x. Where no lag was left to read, the twin begins anew.
     """
+
+    def vectors(self, waiting: int) -> int:
+        return waiting + 2 + self.opposite
 
     def remember(self, now: Snapshot) -> State:
         field, twins = self.drawn_field(now), self._twins()

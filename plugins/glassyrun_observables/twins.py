@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import attrs
+import psutil
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from glassyrun import Dynamics, State, Stream, System, Tilted, replica_normals
+from glassyrun import Context, Dynamics, Refusal, State, Stream, System, Tilted, replica_normals
 
 SIGNS = ("plus", "minus")
 """What belongs to the twin in the field, and to the one in the opposite field."""
@@ -121,3 +122,31 @@ def natural_field(system: System, seed: int) -> float:
     slope = system.gradient(system.initial([Stream("observables/natural field", seed, -1)])).gradient.double()
     size = float(slope.square().mean().sqrt())
     return 0.1 * size if size > 0 else 0.1
+
+
+@attrs.frozen
+class Room:
+    """What copies that live on take beside the run."""
+
+    label: str
+    device: torch.device
+    vector: int
+    """Bytes of one vector a replica, as large as x."""
+
+    @classmethod
+    def of(cls, label: str, context: Context, system: System) -> Room:
+        return cls(label, context.device, context.journey.replicas * system.dof * context.dtype.itemsize)
+
+    def refuse(self, vectors: int, waiting: int) -> None:
+        """Refuses so many vectors for so many waiting times where they don't fit.
+
+        Raises:
+            Refusal: with the numbers and the remedy.
+        """
+        on_gpu, needed = self.device.type == "cuda", vectors * self.vector
+        free = torch.cuda.mem_get_info(self.device)[0] if on_gpu else psutil.virtual_memory().available
+        if needed > free:
+            raise Refusal(
+                f"observables.{self.label}: copies that live on from {waiting} waiting times need {needed / 1e9:.3g} GB, but "
+                f"{free / 1e9:.3g} GB are free on {self.device}; take fewer waiting times or replicas"
+            )

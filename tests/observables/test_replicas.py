@@ -115,6 +115,34 @@ def test_the_kick_keeps_to_the_sphere_and_has_its_size() -> None:
         np.testing.assert_allclose((copy.x - state.x).square().mean(1).sqrt().numpy(), size, rtol=0.15)
 
 
+def test_a_huge_kick_is_another_start() -> None:
+    system = PSpinOptions(p=3, n=400).build(context("system"))
+    moves = dynamics("langevin", system, dt=0.1, temperature=0.5)
+    state = begin(system, moves, 20)
+    copy = built(CloneOptions(chance="same", kick=1e6), system, 20).remember(Snapshot(system, moves, state))
+    assert (copy.x * state.x).mean(1).square().mean().item() == pytest.approx(1 / 400, rel=1)
+
+
+@pytest.mark.parametrize("table", [{"kind": "response", "opposite": True}, {"kind": "clone"}])
+def test_copies_that_do_not_fit_are_refused(table: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    import psutil
+
+    from glassyrun_observables import twins
+
+    class Small:
+        @staticmethod
+        def virtual_memory() -> Any:
+            return type(psutil.virtual_memory())(*[3_000] * len(psutil.virtual_memory()))
+
+    monkeypatch.setattr(twins, "psutil", Small)
+    every = {"from": 0.0, "to": 2.0, "n": 41}
+    spec = tables("pspin", "langevin", schedule={"horizon": 2.0, "t_w": every, "t": [0.1]}, observables=[table])
+    with pytest.raises(
+        Refusal, match=r"copies that live on from 41 waiting times need 1?\d?\.?\d+e-0\d GB, but 3e-06 GB are free on cpu; take"
+    ):
+        glassyrun.run(spec, quiet=True)
+
+
 def test_copies_that_tell_nothing_are_refused() -> None:
     one = tables("quadratic", "langevin", ensemble={"replicas": 1}, observables=[{"kind": "clone"}])
     with pytest.raises(Refusal, match=r'observables\.clone: .* set ensemble\.replicas to 2 or more, or chance = "same"'):
