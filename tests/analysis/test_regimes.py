@@ -30,7 +30,9 @@ def descent(
     ids=["correlated", "three replicas", "white noise", "missing", "samples"],
 )
 def test_the_intervals_hold_the_passages(changes: dict[str, float]) -> None:
-    rates = coverage(lambda rng: regimes(descent(rng, **changes), bottom=0.0), {"t1": T1, "t2": T2, "energy_start": 1.0})
+    rates = coverage(
+        lambda rng: regimes(descent(rng, **changes), bottom=0.0), {"t1": T1, "t2": T2, "energy_start": 1.0, "remaining": 0.0}
+    )
     assert_rate(rates)
 
 

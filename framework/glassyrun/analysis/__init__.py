@@ -6,7 +6,12 @@ Dataset. Each quantity `q` has `q_error` (one standard error) and `q_interval` w
 where there are three, otherwise replicas): jackknife and Student's t. See `trajectories`.
  **Refusal.** Where the data do not determine a number it is NaN and its attribute `reason` says in one sentence what is
 lacking. What a caller can mend in the call raises `glassyrun.Refusal`.
+
+`glassyrun.analysis.figures` draws what comes out; it is imported when it is first used.
 """
+
+import importlib
+from types import ModuleType
 
 from glassyrun.analysis.aging import aging
 from glassyrun.analysis.compare import compare
@@ -39,3 +44,9 @@ __all__ = [
     "sgd_temperature",
     "superposition",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == "figures":  # matplotlib takes a while
+        return importlib.import_module("glassyrun.analysis.figures")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -51,10 +51,9 @@ def fdt(
     if not bool((temperature > 0).all()):
         raise Refusal("analysis.fdt: the ratio X needs a temperature above 0; for SGD see sgd_temperature")
     ds = dataset(data, correlation, response)
-    finite = ds[correlation]
     if isinstance(levels, int):
-        low, high = float(finite.min()), float(finite.max())
-        levels = np.linspace(low, high, levels + 2)[1:-1]
+        mean = ds[correlation].mean([dim for dim in ("sample", "replica") if dim in ds[correlation].dims]).compute()
+        levels = np.linspace(float(mean.min()), float(mean.max()), levels + 2)[1:-1]
     ds["temperature_of_fdt"] = temperature
     plot = Plot(correlation, response, np.asarray(levels, dtype=float), window, along, over)
     return each(ds, plot.of)
