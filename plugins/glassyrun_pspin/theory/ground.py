@@ -31,8 +31,8 @@ def ground_state(model: Model) -> GroundState:
     """E_0 = −min over χ, y of ½ [f′(1) χ + f(1) y] + ln(1 + y/χ)/(2y): −1.1717 for p = 3, −1 for p = 2.
 
     It is the limit T → 0 of the free energy with one step of symmetry breaking (Crisanti and Sommers 1992). The minimum over all
-    orders of breaking is a convex problem (Chen and Sen, Commun. Math. Phys. 350, 129 (2017); Jagannath and Tobasco, Commun. Math.
-    Phys. 360, 619 (2018)), and whether one step solves it is checked: always for pure p.
+    orders of breaking is a convex problem (Chen and Sen, Commun. Math. Phys. 350, 129 (2017)), and whether one step solves it is
+    checked: always for pure p.
 
     Raises:
         Refusal: for a mixture with a lower free energy at more steps, whose ground state is not given here.
