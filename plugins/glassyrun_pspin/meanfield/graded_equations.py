@@ -145,10 +145,9 @@ def residual(h, k, n, t, mu, kernels, beta, width, left, derive, jacobian, begin
         side, i = node // n, node % n
         line_c, line_r = jacobian[2 * node if derive else 0], jacobian[2 * node + 1 if derive else 1]
         if derive:
-            line_c[:] = 0.0
-            line_r[:] = 0.0
-        left[2 * node] = left[2 * node + 1] = 0.0
+            jacobian[2 * node : 2 * node + 2] = 0.0
         if node == 0:
+            left[:2] = 0.0
             if derive:
                 line_c[0] = line_r[1] = 1.0
             continue
@@ -160,8 +159,7 @@ def residual(h, k, n, t, mu, kernels, beta, width, left, derive, jacobian, begin
             remote(h, k, n, t, lag, since, kernels, width, out, derive, line_c)
         if beta > 0:
             memory_of_start(h, k, n, lag, since, kernels, beta, out, derive, line_c)
-        f = h.rows[side]
-        first = min(max(i - BACK, 0), n - 6)
+        f, first = h.rows[side], min(max(i - BACK, 0), n - 6)
         for q in range(2):
             value = out[q] - mu * f[k, i, q]
             for p in range(5):
