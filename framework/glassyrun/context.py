@@ -22,6 +22,12 @@ class Journey:
     noises: int = 0
     """Thermal noise vectors of one replica."""
     replicas: int = 1
+    readings: int = 0
+    """Of the energy, on the way."""
+    foreign: int = 0
+    """Steps of trajectories of their own that observables take, of one replica and all waiting times together."""
+    companions: int = 0
+    """How many such trajectories there are."""
     components: str = ""
     """Label of an observable that reads x component by component, and not inner products of configurations alone."""
 

@@ -92,12 +92,17 @@ class Setting:
         """What the run will do."""
         steps = self.clock.lengths(self.schedule.horizon)
         stages = list(zip(self.spec.stages, steps, strict=True))
+        since, until = self.schedule.t_w, self.schedule.last_use()
+        beside = [observable.companions(since, until) for observable in self.spec.observables]
         return Journey(
             self.schedule.horizon,
             self.clock.flow(self.schedule.horizon),
             sum(stage.gradients * steps for stage, steps in stages),
             sum(stage.noises * steps for stage, steps in stages),
             self.spec.ensemble.replicas,
+            len(self.schedule.time),
+            sum(steps for _, steps in beside),
+            sum(count for count, _ in beside),
             next((observable.label for observable in self.spec.observables if observable.components), ""),
         )
 

@@ -42,6 +42,7 @@ def grow(store: Store, setting: Setting, grown: Sequence[Difference], tell: Repo
     if setting.put_off and setting.schedule.horizon != before.horizon:
         waited = ", ".join(sorted(setting.put_off))
         raise _refused(store, "schedule.horizon", f"{waited} was read after the end of each trajectory, and belongs to that end")
+    _same_room(store, setting, was.get("schedule.horizon"))
     if setting.schedule.horizon == before.horizon:
         draft = attrs.evolve(manifest)
     else:
@@ -57,6 +58,18 @@ def grow(store: Store, setting: Setting, grown: Sequence[Difference], tell: Repo
     draft.attributes = _attributes(larger, draft)
     store.replace(draft, shards)
     return larger
+
+
+def _same_room(store: Store, setting: Setting, horizon: float | None) -> None:
+    """Refuses a horizon for which x would be another vector, of a System whose size depends on what the run will do."""
+    spec = setting.spec
+    if horizon is None or not spec.system.reveals:
+        return
+    shorter = spec.model_copy(update={"schedule": spec.schedule.model_copy(update={"horizon": float(horizon)})})
+    had, needs = (Setting.of(each, setting.data_root).footprint().dof for each in (shorter, spec))
+    if had != needs:
+        why = f"x has room for {had} axes in it and would need {needs}, for which system.axes = {needs} must be set from the beginning"
+        raise _refused(store, "schedule.horizon", why)
 
 
 def _refused(store: Store, field: str, why: str) -> Refusal:

@@ -70,6 +70,13 @@ class _Due(_Form):
     pairs: Annotated[list[Annotated[list[Count], Field(min_length=2, max_length=2)]], Field(max_length=MOST_VALUES)] = []
 
 
+class _PutOff(_Form):
+    """Of readings that wait until a trajectory is complete."""
+
+    kept: Annotated[list[_Kept], Field(max_length=MOST_VALUES)] = []
+    dropped: Annotated[list[Name], Field(max_length=1000)] = []
+
+
 class _Place(_Form):
     """Of a checkpoint."""
 
@@ -81,6 +88,7 @@ class _Place(_Form):
     live: Annotated[list[Small], Field(max_length=MOST_VALUES)] | None = None
     remembers: Annotated[dict[Name, bool], Field(max_length=1000)] = {}
     due: _Due | None = None
+    put_off: _PutOff | None = None
     dropped: Annotated[list[Name], Field(max_length=1000)] = []
     disorder: Annotated[dict[Name, Text], Field(max_length=1000)] = {}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import attrs
@@ -164,6 +165,13 @@ class ObservableOptions(PluginOptions):
 
     Of a System that draws its disorder where it is looked at, such readings are taken when the trajectory is complete.
     """
+
+    def companions(self, since: Sequence[int], until: Sequence[int]) -> tuple[int, int]:
+        """How many trajectories of its own it evolves, and their steps together; by default none.
+
+        For each waiting time, `since` and `until` are its step and that of its last lag.
+        """
+        return 0, 0
 
     name: Annotated[
         str | None,

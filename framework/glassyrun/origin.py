@@ -134,29 +134,28 @@ def taken_over(system: System, fresh: State, begun: State) -> State:
     Raises:
         Refusal: if the other run has another number of replicas or degrees of freedom, or x is no point of the manifold.
     """
-    (replicas, dof), (there, theirs) = fresh.x.shape, begun.x.shape
-    if (replicas, dof) != (there, theirs):
-        raise Refusal(
-            f"--from: that run has {counted(there, 'replica')} of {counted(theirs, 'degree')} of freedom, expected {replicas} of {dof}; "
-            "begin from a run of the same sizes"
-        )
 
     def here(value: Tensor) -> Tensor:
         dtype = fresh.x.dtype if value.dtype == begun.x.dtype else value.dtype
         return value.to(fresh.x.device, dtype, copy=True)
 
-    x = here(begun.x)
-    if float(system.manifold.drift(x).abs().max()) > OFF_THE_MANIFOLD:
+    dynamics = {name: here(value) for name, value in begun.dynamics.items()}
+    taken = system.take_up(State(here(begun.x), 0, {name: here(value) for name, value in begun.system.items()}, dynamics))
+    (replicas, dof), (there, theirs) = fresh.x.shape, taken.x.shape
+    if (replicas, dof) != (there, theirs):
+        raise Refusal(
+            f"--from: that run has {counted(there, 'replica')} of {counted(theirs, 'degree')} of freedom, expected {replicas} of {dof}; "
+            "begin from a run of the same sizes"
+        )
+    if float(system.manifold.drift(taken.x).abs().max()) > OFF_THE_MANIFOLD:
         raise Refusal(
             "--from: the configurations of that run do not lie on this system's sphere; begin from a run of such a system"
         )
-    dynamics = {name: here(value) for name, value in begun.dynamics.items()}
-    begun = system.take_up(State(x, 0, {name: here(value) for name, value in begun.system.items()}, dynamics))
     memory = dict(fresh.system)
-    for name, value in begun.system.items():
+    for name, value in taken.system.items():
         if name in memory and memory[name].shape == value.shape:
             memory[name] = value
-    return State(begun.x, 0, memory, begun.dynamics)
+    return State(taken.x, 0, memory, taken.dynamics)
 
 
 def _parsed(name: str) -> tuple[Path, float | None]:

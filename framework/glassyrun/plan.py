@@ -127,7 +127,11 @@ def _priced(
     total, per_step = building, 0.0
     for number, (dynamics, steps) in enumerate(zip(stages, setting.clock.lengths(setting.schedule.horizon), strict=True)):
         cost = _step_seconds(setting, system, dynamics, number, state, len(stages))
-        name, taken = "step" if len(stages) == 1 else f"step of {number}", cost * system.work(steps)
+        begins = setting.clock.stretches[number].begins
+        name, taken = (
+            "step" if len(stages) == 1 else f"step of {number}",
+            cost * (system.work(begins + steps) - system.work(begins)),
+        )
         lines.append(f"{name:<12} {_span(cost)}, {counted(steps, 'step')} take {_span(taken)}")
         total, per_step = total + taken, per_step + taken / schedule.horizon
     stepping = max(per_step * schedule.horizon, 1e-9)

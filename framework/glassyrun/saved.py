@@ -29,8 +29,8 @@ def checkpoint(trajectory: Trajectory) -> Contents:
         for label, observable in trajectory.observables.items()
         for name, value in observable.memory.items()
     }
-    places = trajectory.put_off.tensors("place/") if trajectory.put_off else {}
-    return pack(_with_memory(trajectory), "state/") | watch | carried | living | places, {
+    waiting, waits = trajectory.put_off.packed() if trajectory.put_off else ({}, None)
+    return pack(_with_memory(trajectory), "state/") | watch | carried | living | waiting, {
         **place(trajectory),
         "event": trajectory.next_event,
         "living": about,
@@ -38,12 +38,15 @@ def checkpoint(trajectory: Trajectory) -> Contents:
         "remembers": trajectory.references.remembers(),
         "disorder": disorder(trajectory),
         **({"dropped": sorted(trajectory.readings.dropped)} if trajectory.readings.dropped else {}),
+        **({"put_off": waits} if waits is not None else {}),
         **({"due": due_in_steps(trajectory)} if trajectory.due is not None else {}),
     }
 
 
 def final(trajectory: Trajectory) -> Contents:
     """The State in which the sample ended; all of a checkpoint where the run may be told to go on from there."""
+    if trajectory.put_off:  # the run can't grow, and the State is that of the trajectory, whoever has looked since
+        return pack(attrs.evolve(trajectory.state, system=trajectory.put_off.ended)), place(trajectory)
     if trajectory.experiment.extendable:
         return checkpoint(trajectory)
     return pack(_with_memory(trajectory)), place(trajectory)
@@ -139,9 +142,16 @@ def restore(trajectory: Trajectory, blob: Blob) -> None:
         observable.memory.update(below(tensors, f"observed/{label}/"))
     trajectory.next_event = blob.about["event"]
     if trajectory.put_off:
-        trajectory.put_off.restore(below(tensors, "place/"))
+        trajectory.put_off.restore(below(tensors, "put_off/"), _waits(trajectory, blob))
     trajectory.due = _due(trajectory, blob.about.get("due"))
     _restore_references(trajectory, blob, tensors, measured)
+
+
+def _waits(trajectory: Trajectory, blob: Blob) -> Mapping[str, Any]:
+    about = blob.about.get("put_off")
+    if about is None:
+        raise _strange(trajectory, blob, "nothing is said of readings that wait")
+    return about
 
 
 def _fitting_place(trajectory: Trajectory, blob: Blob) -> int:

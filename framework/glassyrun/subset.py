@@ -41,6 +41,10 @@ class SubsetOptions(ObservableOptions):
 
         from glassyrun.batches import Permutation, batch_count
 
+        if not system.terms:
+            raise Refusal(
+                f"observables.{self.label}.terms: this system keeps no terms of which some could be looked at; leave it out"
+            )
         size = batch_count(self.terms, system.terms)
         if size > system.terms:
             raise Refusal(

@@ -47,6 +47,7 @@ class Trajectories(Solver):
             with experiment.limit.build():
                 trajectory = Trajectory.begin(experiment, sample)
             trajectory.run()
+            del trajectory  # or the next sample is built beside this one
         for sentence in dropped.told(experiment.store.manifest.attributes):
             experiment.reporter.warn(sentence)
 
@@ -157,7 +158,6 @@ class Trajectory:
         self.advance_to(self.horizon)
         self.last_look()
         if self.put_off:
-            self.commit()
             self.put_off.take(self)
         self.commit(finished=True)
 
@@ -278,7 +278,7 @@ class Trajectory:
         began, extendable = time.monotonic(), self.experiment.extendable
         checkpoint = saved.final(self) if finished else saved.checkpoint(self)  # before the readings: it may find no memory
         measured = self.readings.recorder.drain()
-        if finished and self.put_off:
+        if self.put_off:
             measured |= self.put_off.readings.recorder.drain()
         self.experiment.store.commit(
             shard=(measured, {"sample": self.sample, "step": self.state.step}) if measured else None,

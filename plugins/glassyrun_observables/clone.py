@@ -54,6 +54,9 @@ class CloneOptions(ObservableOptions):
         ),
     ] = None
 
+    def companions(self, since: Sequence[int], until: Sequence[int]) -> tuple[int, int]:
+        return len(since), sum(until) - sum(since)
+
     def build(self, context: Context, system: System) -> Clone:
         if self.chance == "other" and context.journey.replicas < 2:
             raise Refusal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
 
 import attrs
@@ -24,6 +25,9 @@ class InherentOptions(ReadEnergyOptions):
     kind: Literal["inherent"] = "inherent"
     steps: Annotated[int, described("steps of the quench", ge=1, le=10_000_000)] = 100
     dt: Annotated[float, described("time per step of the quench, in units of Langevin time (a learning rate)", gt=0)]
+
+    def companions(self, since: Sequence[int], until: Sequence[int]) -> tuple[int, int]:
+        return len(since), self.steps * len(since)
 
     def build(self, context: Context, system: System) -> Inherent:
         look = self.look(context, system)

@@ -64,6 +64,12 @@ class ResponseOptions(BlockOptions):
         ),
     ] = False
 
+    def companions(self, since: Sequence[int], until: Sequence[int]) -> tuple[int, int]:
+        twins = 1 + self.opposite
+        if self.superposed:
+            return twins, twins * (max(until) - min(since))
+        return twins * len(since), twins * (sum(until) - sum(since))
+
     def build(self, context: Context, system: System) -> Response:
         strength, told = self.field, ""
         if strength is None:

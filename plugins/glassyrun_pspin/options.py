@@ -151,6 +151,10 @@ class PSpinOptions(SystemOptions):
                 f"p = {self.p} beside mixture: expected one of the two; leave p out, or make it a degree of the mixture"
             )
         given = [field for field in LAZY if getattr(self, field) is not None]
+        if self.coordinates == "spins" and self.axes is not None:
+            raise ValueError(
+                f'axes = {self.axes} with coordinates = "spins", where there is one axis a spin: leave one of them out'
+            )
         fault = fault_of_lazy(self.model, self.lazy, given) or fault_of_model(self.model)
         if fault:
             raise ValueError(fault)

@@ -36,24 +36,24 @@ def lazy_footprint(asked: Model, room: int | None, context: Context, notes: tupl
             f'system.n = {asked.n:g} with coordinates = "spins": expected at most {MOST_SPINS:g}; leave coordinates out, or take a '
             "smaller n"
         )
-    _check_fit(size, room or int(asked.n))
+    _check_fit(size, room)
     dof = int(asked.n) if room is None else room
-    axes = dof if room is None else size.axes(room)
     form = "spins written down one by one" if room is None else f"overlaps only, room for {room} axes"
     told = f"about {size.directions()} directions of the disorder will be drawn; {form}"
-    return Footprint(dof, 0, size.bytes(axes), 0, (told, *notes))
+    return Footprint(dof, 0, size.bytes(room), 0, (told, *notes))
 
 
-def _check_fit(size: Size, room: int) -> None:
-    """Refuses a thermal run whose frame will not fit, with the number of steps that does."""
+def _check_fit(size: Size, room: int | None) -> None:
+    """Refuses a run whose frame will not fit, with the number of steps that does."""
     free, steps = available(torch.device("cpu")), size.journey.steps
-    needed = size.bytes(size.axes(room))
-    if not size.journey.thermal or needed <= free:
+    needed = size.bytes(room)
+    if needed <= free:
         return
-    fits = bisect_right(range(steps), free, key=lambda k: size.after(k).bytes(size.after(k).axes(room))) - 1
+    fits = bisect_right(range(steps), free, key=lambda k: size.after(k).bytes(room)) - 1
+    fewer = ", more with fewer observables that follow trajectories of their own" if size.journey.foreign else ""
     raise Refusal(
-        f"schedule.horizon: {steps} thermal steps will draw about {size.directions()} directions of the disorder, {needed / 1e9:.3g} GB, "
-        f"and {free / 1e9:.3g} GB are free; {fits} steps fit"
+        f"schedule.horizon: {steps} steps will draw about {size.directions()} directions of the disorder, {needed / 1e9:.3g} GB, and "
+        f"{free / 1e9:.3g} GB are free; {max(0, fits)} steps fit{fewer}"
     )
 
 
@@ -62,10 +62,8 @@ def build_lazy(
 ) -> LazyPSpin:
     """The disorder of the sample `context.sample`, of which nothing is drawn yet.
 
-    Raises:
-        Refusal: as `lazy_footprint`.
+    Whether it fits is asked once a run, of `lazy_footprint`.
     """
-    lazy_footprint(asked, room, context, ())
     assert pivot_tolerance is not None
     assert direction_tolerance is not None
     start = asked.initial_temperature

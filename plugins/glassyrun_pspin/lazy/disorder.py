@@ -21,14 +21,15 @@ directions together,
 
 cost n·K operations a look; for N → ∞ the draws vanish and they are everything.
 
-For matrices the idea is the "Householder dice" of Y. M. Lu, IEEE Trans. Inf. Theory 67, 8264 (2021); that a conditional Gaussian is an unconditional
-draw plus a mean is Matheron's rule.
+For matrices the idea is the "Householder dice" of Y. M. Lu, IEEE Trans. Inf. Theory 67, 8264 (2021); that a conditional Gaussian is
+an unconditional draw plus a mean is Matheron's rule.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NoReturn
 
 import attrs
 import torch
@@ -36,7 +37,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from glassyrun import GlassyrunError, Stream
-from glassyrun_pspin.lazy.axes import Axes
+from glassyrun_pspin.lazy.axes import Axes, Sites
 from glassyrun_pspin.lazy.growing import Growing
 from glassyrun_pspin.lazy.tensor import RandomTensor
 
@@ -98,7 +99,22 @@ class Disorder:
         self._limit, self._slope = self.pivot_tolerance * slope, torch.tensor([slope], dtype=torch.float64)
         self._heaviest = HEAVIEST * math.sqrt(slope)
         self._linear = max(self.mixture) == 2
+        self._failure = ""
+        if isinstance(self.axes, Sites):
+            self.frame, self.innovations = Growing.wide(self.axes.count), Growing.wide(self.axes.count)
         self._lowest = -math.sqrt(slope) - self.planted * strength - SPREADS * math.sqrt(strength / self.n) - 1e-3
+
+    def _usable(self) -> None:
+        """A failure leaves things half done: nothing is found here any more."""
+        if self._failure:
+            raise GlassyrunError(self._failure)
+
+    def _fail(self, found: str) -> NoReturn:
+        self._failure = (
+            f"system.pivot_tolerance = {self.pivot_tolerance:g}: is too small to be stable here, {found}; take "
+            f"{10 * self.pivot_tolerance:g}"
+        )
+        raise GlassyrunError(self._failure)
 
     def look(
         self, x: Float[Tensor, "configuration axis"]
@@ -107,6 +123,7 @@ class Disorder:
 
         What has been revealed afterwards depends on what is looked at, and in which order.
         """
+        self._usable()
         y = self._brought_in(x)
         potential, inside = self._inside(y)
         self._check(-potential)
@@ -118,6 +135,7 @@ class Disorder:
 
     def energy(self, x: Float[Tensor, "configuration axis"]) -> Float[Tensor, " configuration"]:
         """Energy per spin alone, which brings no axis; what a look at the same configurations afterwards finds is the same."""
+        self._usable()
         potential, _ = self._inside(self._brought_in(x))
         self._check(-potential)
         return -potential
@@ -131,10 +149,7 @@ class Disorder:
         """No energy lies below −√f′(1), the bound of Guerra's replica-symmetric interpolation at T = 0, but for fluctuations."""
         lowest = float(energy.min())
         if not lowest >= self._lowest:
-            raise GlassyrunError(
-                f"system.pivot_tolerance = {self.pivot_tolerance:g}: is too small to be stable here, the energy came to {lowest:.4g} "
-                f"per spin, which no configuration has; take {10 * self.pivot_tolerance:g}"
-            )
+            self._fail(f"the energy came to {lowest:.4g} per spin, which no configuration has")
 
     def memory(self) -> dict[str, Tensor]:
         """All that has been revealed, but for the tensors' entries, which are drawn again."""
@@ -215,10 +230,7 @@ class Disorder:
     def _check_weights(self, weights: Float[Tensor, " pivot"]) -> None:
         heaviest = float(weights.abs().max())
         if not heaviest <= self._heaviest:
-            raise GlassyrunError(
-                f"system.pivot_tolerance = {self.pivot_tolerance:g}: is too small to be stable here, configurations that nearly "
-                f"coincide have weights of {heaviest:.2g}; take {10 * self.pivot_tolerance:g}"
-            )
+            self._fail(f"configurations that nearly coincide have weights of {heaviest:.2g}")
 
     def _inside(
         self, y: Float[Tensor, "configuration direction"]

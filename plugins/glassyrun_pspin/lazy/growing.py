@@ -21,10 +21,16 @@ class Growing:
     @classmethod
     def of(cls, matrix: Float[Tensor, "row column"]) -> Growing:
         """A copy of a matrix that can grow."""
-        grown = cls()
-        grown.extend(*matrix.shape)
+        rows, columns = matrix.shape
+        grown = cls(0, 0, torch.zeros(max(LEAST, rows), max(LEAST, columns), dtype=torch.float64))
+        grown.extend(rows, columns)
         grown.filled.copy_(matrix)
         return grown
+
+    @classmethod
+    def wide(cls, columns: int) -> Growing:
+        """One whose rows have so many entries from the beginning, and never more."""
+        return cls(0, columns, torch.zeros(LEAST // 4, columns, dtype=torch.float64))
 
     @property
     def filled(self) -> Float[Tensor, "row column"]:

@@ -34,23 +34,26 @@ class Size:
             steps=steps,
             time=share * whole.time,
             gradients=round(share * whole.gradients),
+            foreign=round(share * share * whole.foreign),
             noises=max(1, round(share * whole.noises)) if whole.thermal else 0,
         )
         return attrs.evolve(self, journey=shorter)
 
     def directions(self, share: float = 1.0) -> int:
-        """Directions after a share of all steps.
+        """Directions after a share of all steps, and of those of others who look: twins, quenches to inherent structures.
 
-        A thermal step brings one from the noise before each look that follows noise, and one more for each further look. A quench brings
-        about as many as the root of its time, whatever N and dt.
+        A thermal step brings one for each look after noise or after a fresh part of the force, and a reading of the energy between two
+        noises as well. A quench brings about as many as the root of its time, whatever N and dt.
         """
-        journey = self.journey
+        journey, steps = self.journey, max(1, self.journey.steps)
         if journey.thermal:
-            found = share * journey.gradients
+            between = journey.readings if journey.noises > steps else 0
+            found = share * (journey.gradients * (1 + journey.foreign / steps) + between)
         else:
-            found = min(
-                share * journey.gradients, PER_ROOT_TIME * (max(self.mixture) - 1) * math.sqrt(share * journey.time) + FIRST
-            )
+            rate = PER_ROOT_TIME * (max(self.mixture) - 1)
+            others = math.sqrt(journey.companions * journey.foreign * journey.time / steps)
+            root = rate * (math.sqrt(share * journey.time) + share * others)
+            found = min(share * journey.gradients * (1 + journey.foreign / steps), root + FIRST * (1 + journey.companions))
         return int(min(self.n, journey.replicas * (found + 1)))
 
     def room(self) -> int:
@@ -66,20 +69,18 @@ class Size:
             power *= 4
         return int(min(self.n, power))
 
-    def bytes(self, axes_in_use: int) -> int:
-        """Memory at the end: entries of the tensors, and the growing matrices with room to grow."""
-        directions = self.directions()
-        pivots = directions
+    def bytes(self, room: int | None) -> int:
+        """Memory at the end: entries of the tensors, and the growing matrices with room to grow; `room` of x, None for one axis a spin."""
+        directions = pivots = self.directions()
         tensors = 0 if math.isinf(self.n) else 2 * sum(entries(directions, p) for p in self.mixture)
-        matrices = (directions + pivots) * axes_in_use + 3 * directions * pivots
-        return tensors + 2 * 8 * matrices
+        axes = self.n if room is None else min(room, self._axes())
+        matrices = (directions + pivots) * axes + 3 * directions * pivots
+        return int(tensors + 3 * 8 * matrices)
 
-    def axes(self, room: int) -> int:
-        """Axes in use at the end, about."""
-        journey = self.journey
-        if journey.thermal:
-            return int(min(room, journey.replicas * (journey.gradients + journey.noises)))
-        return int(min(room, 2 * self.directions()))
+    def _axes(self) -> float:
+        """Axes at the end, about: a look brings one where it brings something new, and so does a noise vector."""
+        thermal = self.journey.noises if self.journey.thermal else 0
+        return self.directions() + self.journey.replicas * thermal + self.directions()
 
     def work(self, steps: int) -> float:
         """Work of so many first steps, in units of one small look: entries contracted, matrices read, and what each look costs anyway."""

@@ -69,6 +69,7 @@ class LazyPSpin(System):
             "disorder": f"Gaussian couplings with repeated indices, drawn where the dynamics looks; {form}",
             "start": "random" if not planted else f"planted at T_i = {1 / planted:g}, shared by the replicas of a sample",
         }
+        self._starts: dict[str, Tensor] = {}
         law = f"{sorted(mixture.items())} {n} {planted} {stream} {pivot_tolerance} {direction_tolerance} {room is None}"
         self._law = torch.frombuffer(bytearray(hashlib.blake2b(law.encode(), digest_size=16).digest()), dtype=torch.int64)
 
@@ -77,14 +78,19 @@ class LazyPSpin(System):
         return self.n
 
     def initial(self, streams: Sequence[Stream]) -> State:
-        drawn: dict[str, Tensor] = {}
-        for stream in streams if not self.planted else streams[:1]:
-            name = "planted" if self.planted else stream.name
-            if name not in drawn:
-                vector = self.axes.isotropic(self.context.stream("planted") if self.planted else stream, 0)
-                drawn[name] = vector / torch.linalg.vector_norm(vector)
-        rows = [drawn["planted" if self.planted else stream.name] for stream in streams]
+        rows = [
+            self._start("planted", self.context.stream("planted")) if self.planted else self._start(s.name, s) for s in streams
+        ]
         return State(torch.stack([self._wide(row) for row in rows]) * math.sqrt(self.dof))
+
+    def _start(self, name: str, stream: Stream) -> Float[Tensor, " axis"]:
+        """A random configuration, drawn once; a planted one is the first direction of all, whoever looks first."""
+        if name not in self._starts:
+            vector = self.axes.isotropic(stream, 0)
+            self._starts[name] = vector / torch.linalg.vector_norm(vector)
+            if self.planted:
+                self.disorder.energy(self._starts[name].unsqueeze(0))
+        return self._starts[name]
 
     @torch.no_grad()
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
@@ -113,7 +119,22 @@ class LazyPSpin(System):
         self.disorder.take_up(state.system)
         if isinstance(self.manifold, FrameSphere):
             self.manifold.take_up(state.system)
-        return State(state.x, state.step, {}, state.dynamics)
+        return self._with_own_room(state)
+
+    def _with_own_room(self, state: State) -> State:
+        """A State of a run that gave x less room: the same configurations, and memory along with them."""
+        room = state.x.shape[1]
+        if room > self.dof:
+            raise Refusal(
+                f"system.axes: the State that it should begin from has {room} of them, expected at most {self.dof}; set system.axes = {room}"
+            )
+        if isinstance(self.axes, Sites):
+            return State(state.x, state.step, {}, state.dynamics)
+        scale = math.sqrt(self.dof / room)
+        dynamics = {
+            name: self._wide(value) * scale if value.shape == state.x.shape else value for name, value in state.dynamics.items()
+        }
+        return State(self._wide(state.x) * scale, state.step, {}, dynamics)
 
     def own_threads(self, replicas: int) -> bool:
         return True

@@ -82,6 +82,7 @@ class RandomTensor:
         """⟨G, y^⊗p⟩ and its gradient."""
         from glassyrun_pspin.lazy.polynomial_loops import contract
 
+        assert y.shape[1] == self.directions  # the loops don't look where they read
         points = y.contiguous().numpy()
         ranges = self._ranges(len(points))
         values = np.zeros((len(ranges), len(points)))
@@ -164,7 +165,7 @@ def _quadratic(own: NDArray[np.int16], pivots: Float[Tensor, "pivot direction"])
 
     def share(part: int) -> None:
         for begin, end in blocks[part::parts]:
-            span = int(np.flatnonzero(points[end - 1].numpy())[-1]) + 1
+            span = int(points[begin:end].abs().amax(0).numpy().nonzero()[0][-1]) + 1
             block = points[begin:end, :span]
             sums[begin:end] = torch.linalg.vecdot(block @ matrix[:span, :span], block)
 

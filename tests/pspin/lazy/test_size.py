@@ -51,7 +51,7 @@ def test_a_thermal_step_brings_as_many_directions_as_looks(scheme: str, a_step: 
     assert system.axes.count <= size.room()
     held = system.disorder.memory()
     entries = sum(tensor.nbytes for tensor in system.disorder.tensors.values())
-    assert entries + sum(value.nbytes for value in held.values()) <= size.bytes(size.axes(size.room())) * 1.3
+    assert entries + sum(value.nbytes for value in held.values()) <= size.bytes(size.room()) * 1.1
 
 
 def test_room_is_a_power_of_four_and_never_more_than_spins() -> None:
@@ -68,7 +68,7 @@ def test_a_frame_without_room_is_told() -> None:
 
 
 def test_the_steps_that_are_said_to_fit_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("glassyrun_pspin.lazy.build.available", lambda device: 20_000_000)
+    monkeypatch.setattr("glassyrun_pspin.lazy.build.available", lambda device: 60_000_000)
     source = tables(STRANG, ["overlap"], n=1e9)
     source["schedule"] = {"horizon": 100.0}
     with pytest.raises(glassyrun.Refusal, match="steps fit") as refused:
@@ -83,7 +83,7 @@ def test_the_steps_that_are_said_to_fit_do(monkeypatch: pytest.MonkeyPatch) -> N
 
     footprint(fits)
     with pytest.raises(glassyrun.Refusal, match="steps fit"):
-        footprint(fits + 1)
+        footprint(round(1.1 * fits) + 2)
 
 
 def test_the_plan_foresees_directions() -> None:
