@@ -148,7 +148,8 @@ class _March:
             before = change
         else:
             raise Refusal(
-                f"the two-time equations could not be solved beyond t = {self.times[k - 1]:.4g}; ask for a smaller error or a shorter time"
+                f"the two-time equations could not be solved beyond t = {self.times[k - 1]:.4g}, but {self.times[-1]:.4g} was asked for; "
+                "take a shorter time"
             )
         self.multiplier(n, np.zeros(4 * n + 1))
         beyond(h, k, n, min(rows.shape[2], _reach(t, h.a, h.du, h.dv)), t)

@@ -130,13 +130,17 @@ def solve(
         raise Refusal(f"horizon = {horizon}: expected a finite time larger than 0")
     if not tolerance >= LEAST_TOLERANCE:
         raise Refusal(f"tolerance = {tolerance:g}: expected at least {LEAST_TOLERANCE:g}, which the scheme can show")
-    check, error = None, math.inf
+    check, error, failed = None, math.inf, ""
     for level in range(FINEST + 1):
         try:
             best = solve_graded(equations, horizon, Resolution.level(level))
-        except Refusal:
-            check = None
+        except Refusal as refusal:
+            if failed:  # a third grid would take longer, and hardly reach further
+                raise
+            check, failed = None, str(refusal)
+            tell(f"grid {level}: {failed}")
             continue
+        failed = ""
         if check is not None:
             found = Solution(equations, horizon, best, check)
             error = found.largest_error()
@@ -144,7 +148,7 @@ def solve(
             if error <= tolerance:
                 return found
         check = best
-    reached = "no two grids could be solved" if error == math.inf else f"the finest grid has an error of {error:.2g}"
     raise Refusal(
-        f"the theory can't be had to {tolerance:g} up to time {horizon:g}: {reached}; take a shorter time or a larger tolerance"
+        f"the theory can't be had to {tolerance:g} up to time {horizon:g}: the finest grid has an error of {error:.2g}; "
+        "take a shorter time or a larger tolerance"
     )

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import ive
 
 from glassyrun import Refusal
-from glassyrun_pspin.meanfield import Equations, Resolution, extrapolated, solve, solve_graded
+from glassyrun_pspin.meanfield import Equations, Resolution, extrapolated, graded, solution, solve, solve_graded
 from glassyrun_pspin.meanfield.queries import one_time
 
 
@@ -93,7 +93,7 @@ def test_the_multiplier_of_a_pure_model_follows_the_energy():
     assert np.abs(found.mu(t) - (0.3 - 3 * found.energy(t))).max() < 1e-9
 
 
-def test_refusals_are_sentences():
+def test_refusals_are_sentences(monkeypatch):
     for wrong, told in (
         ({"temperature": -1.0}, "T ≥ 0"),
         ({"temperature": 0.3, "initial_temperature": 0.4}, "at least T_s"),
@@ -102,5 +102,12 @@ def test_refusals_are_sentences():
     ):
         with pytest.raises(Refusal, match=told):
             solve({3: 1.0}, **wrong)
+    monkeypatch.setattr(solution, "FINEST", 1)
+    with pytest.raises(Refusal, match="can't be had to 1e-07 up to time 15: the finest grid has an error of"):
+        solve({3: 1.0}, 0.5, np.inf, 15.0, 1e-7)
+    monkeypatch.setattr(graded, "MOST_PASSES", 1)
+    with pytest.raises(Refusal, match=r"could not be solved beyond t = 7\.\d+, but 15"):
+        solve({3: 1.0}, 0.5, np.inf, 15.0)
+    monkeypatch.undo()
     with pytest.raises(Refusal, match="outside"):
         solve({3: 1.0}, 0.5, np.inf, 5.0).correlation(3.0, 3.0)
