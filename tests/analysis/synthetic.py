@@ -43,12 +43,18 @@ Analysis = Callable[[np.random.Generator], xr.Dataset]
 
 
 def coverage(analyse: Analysis, truths: Mapping[str, float | np.ndarray], sets: int = SETS) -> dict[str, np.ndarray]:
-    """For each quantity the part of independent data sets whose 95 % interval holds the truth; NaN holds nothing."""
+    """For each quantity the part of independent data sets whose 95 % interval holds the truth; NaN holds nothing.
+
+    The value must lie in its own interval, each time.
+    """
     held: dict[str, list[np.ndarray]] = {name: [] for name in truths}
     for seed in range(sets):
         found = analyse(np.random.default_rng([seed, 7]))
         for name, truth in truths.items():
             bounds = found[f"{name}_interval"].transpose(..., "bound").values
+            if name in found:
+                value = found[name].values
+                assert ((bounds[..., 0] <= value) & (value <= bounds[..., 1]) | np.isnan(value)).all(), name
             held[name].append((bounds[..., 0] <= truth) & (truth <= bounds[..., 1]))
     return {name: np.mean(each, axis=0) for name, each in held.items()}
 

@@ -127,7 +127,7 @@ def test_extrapolation_to_infinite_size(samples: int) -> None:
 
 def test_an_exponent_is_fitted_where_four_sizes_allow() -> None:
     def analyse(rng: np.random.Generator) -> xr.Dataset:
-        runs = [run.isel(time=slice(0, None, 12)) for run in sizes(rng, 20, 0.002)]
+        runs = [run.isel(time=[5, 20]) for run in sizes(rng, 20, 0.002)]
         return finite_size(runs, exponent=None)
 
     assert_rate(coverage(analyse, {"exponent": 1.0}, sets=200))

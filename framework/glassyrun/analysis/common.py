@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from glassyrun.analysis.trajectories import Array
 from glassyrun.errors import Refusal
@@ -20,7 +21,9 @@ def shared_axis(times: Sequence[Array], points: int, whole: bool = False) -> Arr
     return np.geomspace(low, high, points)
 
 
-def on_axis(values: Array, times: Array, axis: Array) -> Array:
+def on_axis(
+    values: Float[np.ndarray, "*curves time"], times: Float[np.ndarray, " time"], axis: Float[np.ndarray, " point"]
+) -> Float[np.ndarray, "*curves point"]:
     """Curves along the last axis read at other times, linear in the logarithm of time; NaN outside what was measured."""
     good = times > 0
     flat = values[..., good].reshape(-1, good.sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 
 from glassyrun.analysis.labels import labelled
 from glassyrun.analysis.trajectories import Array, Estimate, Units, jackknife
@@ -12,7 +13,7 @@ EXTENT = 3.0
 """A stretch of lags shorter than this factor is no plateau."""
 
 
-def slopes(these: Units, variable: str, t: Array) -> dict[str, xr.DataArray]:
+def slopes(these: Units, variable: str, t: Float[np.ndarray, " t"]) -> dict[str, xr.DataArray]:
     """d log Δ/d log t by central differences, [t_w, t]."""
     return slope_labels(jackknife(these, lambda means: local_slopes(means[variable], t)))
 
@@ -21,7 +22,7 @@ def slope_labels(local: Estimate) -> dict[str, xr.DataArray]:
     return labelled("slope", local, ["t_w", "t"], long_name="local exponent d log Δ/d log t")
 
 
-def local_slopes(values: Array, t: Array) -> Array:
+def local_slopes(values: Float[np.ndarray, "*waiting t"], t: Float[np.ndarray, " t"]) -> Float[np.ndarray, "*waiting t"]:
     """Central differences of logarithms along the last axis, one-sided at the ends; NaN next to what is not there."""
     with np.errstate(all="ignore"):
         x, y = np.log(np.where(t > 0, t, np.nan)), np.log(np.where(values > 0, values, np.nan))

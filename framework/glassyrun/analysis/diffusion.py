@@ -18,7 +18,7 @@ def diffusion(
     after: float = 0.0,
     variable: str = "msd",
     noise: str = "gradient_noise",
-    lags: tuple[float, float] = (0, np.inf),
+    lags: tuple[float, float] = (0.0, np.inf),
     sampling: Sampling | None = None,
     over: Over | None = None,
 ) -> xr.Dataset:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from scipy import stats
 
 from glassyrun.analysis.labels import KEPT, dataset, labelled
@@ -112,9 +113,9 @@ def _size(run: xr.Dataset | xr.DataArray) -> float:
 class Fit:
     """The law y_∞ + c N^{−a} at many points at once."""
 
-    sizes: Array
-    values: Sequence[Array]
-    """For each size [unit, point]."""
+    sizes: Float[np.ndarray, " size"]
+    values: Sequence[Float[np.ndarray, "unit point"]]
+    """One a size."""
     exponent: float | None
 
     @property
@@ -137,7 +138,7 @@ class Fit:
         out["chi_squared"] = Estimate.exact(self._chi_squared(means, value))
         return out
 
-    def solve(self, means: Array) -> dict[str, Array]:
+    def solve(self, means: Float[np.ndarray, "draw size point"]) -> dict[str, Array]:
         """Weighted least squares of each of many sets of means [draw, size, point]; one exponent for all points of a draw."""
         if self.exponent is not None:
             return self._linear(means, np.full(len(means), self.exponent))
@@ -179,7 +180,7 @@ class Fit:
         return float(parts.sum() ** 2 / total) if total else np.inf
 
 
-def _resampled(values: Array, rng: np.random.Generator) -> Array:
+def _resampled(values: Float[np.ndarray, "unit point"], rng: np.random.Generator) -> Float[np.ndarray, "draw point"]:
     """Bootstrap means [draw, point], their distance from the mean made that of an unbiased variance."""
     count, mean = len(values), values.mean(axis=0)
     chosen = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+from jaxtyping import Float
 from scipy.interpolate import BSpline
 from scipy.linalg import solve_triangular
 
@@ -17,17 +18,17 @@ RIDGE = 1e-8
 class Curves:
     """Points (x_i, y_i) of many curves in one list; the argument of the master curve is x_i − Σ_k z_ik s_k."""
 
-    x: Array
-    z: Array
+    x: Float[np.ndarray, " point"]
+    z: Float[np.ndarray, "point shift"]
     """[point, shift]: log t_w of the curve for an exponent, 0 and 1 for a shift of each curve."""
-    offsets: Array
+    offsets: Float[np.ndarray, "point offset"]
     """[point, offset]: what may be added to y besides; no columns if nothing may."""
 
     def part(self, mask: np.ndarray) -> Curves:
         return Curves(self.x[mask], self.z[mask], self.offsets[mask])
 
 
-def one_hot(labels: Array) -> Array:
+def one_hot(labels: Float[np.ndarray, " point"]) -> Float[np.ndarray, "point column"]:
     """A column for each curve but the first, [point, curve − 1]."""
     return (np.asarray(labels)[:, None] == np.unique(labels)[None, 1:]).astype(float)
 
@@ -36,8 +37,8 @@ def one_hot(labels: Array) -> Array:
 class Master:
     """y_i = F(x_i − Σ_k z_ik s_k): F a cubic spline on fixed knots."""
 
-    shift: Array
-    knots: Array
+    shift: Float[np.ndarray, " shift"]
+    knots: Float[np.ndarray, " knot"]
     spread: float
     """Root mean square of the residuals."""
 
@@ -51,7 +52,13 @@ def knots_of(x: Array, pieces: int) -> Array:
     return np.concatenate([np.full(DEGREE, inner[0]), inner, np.full(DEGREE, inner[-1])])
 
 
-def residuals(y: Array, curves: Curves, shift: Array, knots: Array, slopes: bool = True) -> tuple[Array, Array]:
+def residuals(
+    y: Float[np.ndarray, " point"],
+    curves: Curves,
+    shift: Float[np.ndarray, " shift"],
+    knots: Float[np.ndarray, " knot"],
+    slopes: bool = True,
+) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, "point shift"]]:
     """What the best spline leaves, and the derivatives of the model by the shifts made orthogonal to all splines."""
     spline = BSpline(knots, np.eye(len(knots) - DEGREE - 1), DEGREE, extrapolate=True)
     x = curves.x - curves.z @ shift
@@ -66,7 +73,7 @@ def residuals(y: Array, curves: Curves, shift: Array, knots: Array, slopes: bool
     part = q.T @ y
     left = y - q @ part
     if not slopes:
-        return left, left
+        return left, left[:, None]
     best = solve_triangular(r, part)
     moved = -(spline(x, nu=1) @ best[:count])[:, None] * curves.z
     return left, moved - q @ (q.T @ moved)

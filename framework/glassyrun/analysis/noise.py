@@ -27,7 +27,7 @@ def rescale_by_noise(
     bottom: float | xr.DataArray | None = None,
     variable: str = "msd",
     noise: str = "gradient_noise",
-    lags: Window = (0, np.inf),
+    lags: Window = (0.0, np.inf),
     over: Over | None = None,
 ) -> xr.Dataset:
     """Do the curves Δ(t_w, t_w+t)/D(t_w) coincide? After t₂ they should, if the run diffuses at the bottom (Baity-Jesi et al.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import attrs
 import numpy as np
+from jaxtyping import Float
 from scipy.special import hyp1f1
-
-from glassyrun.analysis.trajectories import Array
 
 NODES, PANELS = 16, 40
 
@@ -27,25 +26,25 @@ class NullModel:
     amplitude: float = 1.0
     """Mean square distance from the minimum at the start, per degree of freedom."""
 
-    def energy(self, time: Array) -> Array:
+    def energy(self, time: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
         """E(t) − E_min per degree of freedom."""
         a = self.exponent
         mean = self.cutoff * (a + 1) / (a + 2)
         return 0.5 * self.amplitude * mean * hyp1f1(a + 2, a + 3, -2 * self.cutoff * np.asarray(time, dtype=float))
 
-    def msd(self, t_w: Array, t: Array) -> Array:
+    def msd(self, t_w: Float[np.ndarray, " t_w"], t: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t_w t"]:
         """Δ(t_w, t_w+t) [t_w, t], by quadrature of λ^a e^{−2λ t_w}(1 − e^{−λt})², which loses no digits where t ≪ t_w."""
         eigenvalues, weights = self._density()
         waited = np.exp(-2 * np.multiply.outer(np.asarray(t_w, dtype=float), eigenvalues))
         moved = np.expm1(-np.multiply.outer(np.asarray(t, dtype=float), eigenvalues)) ** 2
         return self.amplitude * np.einsum("wl,tl,l->wt", waited, moved, weights, optimize=True)
 
-    def overlap(self, t_w: Array, t: Array) -> Array:
+    def overlap(self, t_w: Float[np.ndarray, " t_w"], t: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t_w t"]:
         """(1/dof) Σ δ_i(t_w+t) δ_i(t_w) [t_w, t], the minimum taken as the origin."""
         sums = np.add.outer(2 * np.asarray(t_w, dtype=float), np.asarray(t, dtype=float))
         return self.amplitude * hyp1f1(self.exponent + 1, self.exponent + 2, -self.cutoff * sums)
 
-    def _density(self) -> tuple[Array, Array]:
+    def _density(self) -> tuple[Float[np.ndarray, " mode"], Float[np.ndarray, " mode"]]:
         """Nodes and weights of ρ(λ)dλ: Gauss-Legendre panels in y, λ = cutoff·e^{−y}."""
         nodes, weights = np.polynomial.legendre.leggauss(NODES)
         depth = 40 / (self.exponent + 1)

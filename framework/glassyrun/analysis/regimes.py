@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from scipy.optimize import isotonic_regression
 
 from glassyrun.analysis.labels import attempt, dataset, each, labelled, unit_of
@@ -112,7 +113,7 @@ def _passage(times: Array, variable: str, bottom: float, fraction: float):
     return statistic
 
 
-def passage(times: Array, energy: Array, bottom: float, fraction: float) -> float:
+def passage(times: Float[np.ndarray, " time"], energy: Float[np.ndarray, " time"], bottom: float, fraction: float) -> float:
     there = np.isfinite(energy)
     times, energy = times[there], energy[there]
     if len(times) < 4:
@@ -131,7 +132,7 @@ def passage(times: Array, energy: Array, bottom: float, fraction: float) -> floa
     return falls_to(times, excess, fraction)
 
 
-def falls_to(times: Array, curve: Array, level: float) -> float:
+def falls_to(times: Float[np.ndarray, " time"], curve: Float[np.ndarray, " time"], level: float) -> float:
     """When a curve that never rises passes a level: a cubic through the six points around, in log(1 + t/t_first), by least
     squares.
 

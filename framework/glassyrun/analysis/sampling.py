@@ -8,8 +8,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 import numpy as np
 import xarray as xr
-
-from glassyrun.analysis.trajectories import Array
+from jaxtyping import Float
 
 Law: TypeAlias = Literal["with_replacement", "without_replacement"]
 
@@ -23,7 +22,7 @@ class Sampling:
     epoch: int
     """Batches in an epoch."""
 
-    def white_steps(self, t_w: Array, t: Array) -> Array:
+    def white_steps(self, t_w: Float[np.ndarray, " t_w"], t: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t_w t"]:
         """Independent steps that diffuse as far as t steps after t_w, [t_w, t], on a constant gradient and without momentum.
 
         With replacement t. Without, m of the K batches of one epoch make m (K − m)/(K − 1), and a whole epoch none, because the

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Bool, Float
 from scipy import stats
 
 from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, Means, Units
 
 
-def squares(y: Array, mask: np.ndarray, scale: Array | None) -> float:
+def squares(
+    y: Float[np.ndarray, "curve point"], mask: Bool[np.ndarray, "curve point"], scale: Float[np.ndarray, " curve"] | None
+) -> float:
     """Mean square distance of logarithms [curve, point] from their mean over curves at each point, after taking `scale` off each.
 
     Args:
@@ -21,7 +24,7 @@ def squares(y: Array, mask: np.ndarray, scale: Array | None) -> float:
     return float(np.nanmean((y - _mean(y, 0)) ** 2))
 
 
-def best_factors(y: Array) -> Array:
+def best_factors(y: Float[np.ndarray, "curve point"]) -> Float[np.ndarray, " curve"]:
     """a_c of the best fit y_ct = m_t + a_c, with mean zero, by its normal equations; NaN are points that are not there."""
     there = np.isfinite(y).astype(float)
     each = np.maximum(there.sum(axis=0), 1)
@@ -37,7 +40,7 @@ def _mean(y: Array, axis: int) -> Array:
     return np.divide(np.where(there, y, 0.0).sum(axis=axis), count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
-def unbiased(units: Units, statistic: Callable[[Means], Array]) -> Array:
+def unbiased(units: Units, statistic: Callable[[Means], Array]) -> Float[np.ndarray, "unit *value"]:
     """Pseudo-values [unit, ...], whose mean lacks the bias that noise gives to squares (Quenouille, Biometrika 43, 353 (1956))."""
     count = units.count
     whole = np.asarray(statistic(units.means()))
@@ -57,13 +60,13 @@ def of_squares(value: Array, error: Array | float, freedom: float) -> Estimate:
         return Estimate(root, np.where(root > 0, error / (2 * root), np.nan), low, high, freedom=freedom)
 
 
-def of_pseudo(pseudo: Array) -> Estimate:
+def of_pseudo(pseudo: Float[np.ndarray, "unit *value"]) -> Estimate:
     """The same from pseudo-values [unit, ...]."""
     count = len(pseudo)
-    return of_squares(pseudo.mean(axis=0), pseudo.std(axis=0, ddof=1) / count**0.5, count - 1)
+    return of_squares(np.asarray(pseudo.mean(axis=0)), pseudo.std(axis=0, ddof=1) / count**0.5, float(count - 1))
 
 
-def between(curves: Sequence[Array]) -> Estimate:
+def between(curves: Sequence[Float[np.ndarray, "unit point"]]) -> Estimate:
     """The rms distance of the logarithms of mean curves, one an array [unit, point], from their mean; units of different runs
     are independent.
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 import numpy as np
 import xarray as xr
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -170,7 +171,7 @@ def jackknife(
         return interval(value, left, log=log)
 
 
-def interval(value: Array, left: Array, *, log: bool = False) -> Estimate:
+def interval(value: Float[np.ndarray, "*value"], left: Float[np.ndarray, "unit *value"], *, log: bool = False) -> Estimate:
     """The estimate from a value and those without one unit each (first axis of `left`)."""
     count = len(left)
     centre, replicates = (np.log(value), np.log(left)) if log else (value, left)
@@ -199,7 +200,7 @@ def _enough(values: Array, unit: int) -> bool:
     return bool(counts[unit] > 0 and counts[unit] >= counts.max() / 2)
 
 
-def _measured(values: Array) -> np.ndarray:
+def _measured(values: Float[np.ndarray, "unit *point"]) -> Bool[np.ndarray, "*point"]:
     """Points that three units have."""
     return np.isfinite(values).sum(axis=0) >= LEAST
 
@@ -211,7 +212,7 @@ def _nanmean(values: Array, axis: int) -> Array:
     return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
-def _filled(values: Array, wanted: np.ndarray, rounds: int = 10) -> Array:
+def _filled(values: Float[np.ndarray, "unit *point"], wanted: Bool[np.ndarray, "*point"], rounds: int = 10) -> Array:
     """Holes filled by a unit's own level and the curve of all, so that a unit that ends early makes no jump in the mean.
 
     A fit of two factors by alternating least squares to the readings that are there: log y_ui = m_i + a_u for positive
