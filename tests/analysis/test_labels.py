@@ -123,6 +123,19 @@ def test_a_real_run_of_a_glass_and_of_its_null_model() -> None:
     assert side.energy.notnull().any("time").all()
 
 
+def test_a_bottom_and_a_t2_for_each_point_of_a_sweep() -> None:
+    """Two landscapes of different depth, each with its own bottom; t₂ of each goes into the collapse."""
+    whole = xr.concat([descent(RNG(0)), descent(RNG(0)) - 3.0], xr.DataArray([1, 2], dims="depth", name="depth"))
+    found = analysis.regimes(whole, bottom=xr.DataArray([0.0, -3.0], dims="depth", coords={"depth": [1, 2]}))
+    np.testing.assert_allclose(found.t2[0], found.t2[1])
+    assert found.bottom.values.tolist() == [0.0, -3.0]
+    noisy = xr.concat([diffusing(RNG(0))] * 2, xr.DataArray([1, 2], dims="depth", name="depth"))
+    after = xr.DataArray([5.0, np.nan], dims="depth", coords={"depth": [1, 2]}, attrs={"reason": "depth = 2: not reached"})
+    spread = analysis.rescale_by_noise(noisy, after=after).spread.sel(regime="after", scaling="noise")
+    assert np.isfinite(spread.values).tolist() == [True, False]
+    assert "depth = 2: " in spread.attrs["reason"]
+
+
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(glassyrun.Refusal, match="no variable msd, it has energy"):
         analysis.aging(descent(RNG(0)))
