@@ -109,8 +109,8 @@ def test_a_real_run_of_a_glass_and_of_its_null_model() -> None:
         "run": {"threads": 1},
     }
     glass_run = glassyrun.run({"seed": 1, "system": {"kind": "pspin", "n": 48}, **common}, quiet=True)
-    # E = −t·(p/2) at first: a tenth of the descent to −1.172 is passed near 0.1172/1.5
-    found = analysis.regimes(glass_run, bottom=-1.172)
+    # E = −t·(p/2) at first: a tenth of the descent to −1.1717 is passed near 0.117/1.5
+    found = analysis.regimes(glass_run, bottom=-1.1717)
     assert 0.05 < float(found.t1) < 0.12
     assert np.isnan(found.t2)
     ages = analysis.aging(glass_run)
