@@ -19,11 +19,13 @@ install_import_hook(
         "glassyrun.state",
         "glassyrun_pspin.diluted",
         "glassyrun_pspin.full",
+        "glassyrun_pspin.lazy",
         "glassyrun_pspin.system",
         "glassyrun_quadratic",
         "glassyrun_networks",
         "glassyrun_dynamics",
         "glassyrun_observables",
+        "glassyrun_landscape",
     ],
     "beartype.beartype",
 )

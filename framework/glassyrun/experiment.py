@@ -138,7 +138,9 @@ class Setting:
     def memory(self, footprint: Footprint) -> int:
         """Bytes that a run takes at its peak, beside the torch process itself."""
         replicas, size = self.spec.ensemble.replicas, self.dtype.itemsize
-        states = (len(self.schedule.t_w) + 6) * replicas * footprint.dof * size + 3 * replicas * footprint.dof * 8
+        # of a trajectory of its own an observable keeps x, a field and what the dynamics remembers
+        kept = len(self.schedule.t_w) + 6 + 3 * self.journey.companions + (len(self.schedule.events()) if self.put_off else 0)
+        states = kept * replicas * footprint.dof * size + 3 * replicas * footprint.dof * 8
         return footprint.bytes + footprint.transient_bytes * min(replicas, footprint.at_once) + states
 
     def check_memory(self, footprint: Footprint) -> None:

@@ -145,6 +145,13 @@ def _priced(
             f"reading      {label}: {counted(count, 'time')}, {_span(cost)} each ({cost / max(per_step, 1e-9):.3g} steps), "
             f"{100 * cost * count / stepping:.3g} % of all steps"
         )
+    journey = setting.journey
+    if journey.foreign:
+        beside = per_step * journey.foreign
+        lines.append(
+            f"beside       trajectories of their own that observables follow: {journey.companions} with {counted(journey.foreign, 'step')}, {_span(beside)}"
+        )
+        total += beside
     samples = spec.ensemble.samples
     return [
         *lines,

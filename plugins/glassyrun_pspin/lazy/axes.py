@@ -39,7 +39,7 @@ class Overlaps(Axes):
     looked at, is one new axis, along which it has the length χ_{N−D}/√N. That is exact for every N; for N → ∞ it is (0, …, 0, 1).
     """
 
-    n: float
+    n: int | float
     count: int = 0
 
     def isotropic(self, stream: Stream, index: int) -> Float[Tensor, " axis"]:

@@ -69,11 +69,11 @@ class Disorder:
     """One realisation, revealed by looks; see the module's docstring. All replicas and twins of a sample look at the same one."""
 
     mixture: Mapping[int, float]
-    n: float
+    n: int | float
     """N; infinite for the limit, in which nothing is random."""
     axes: Axes
     stream: Stream
-    planted: float = 0.0
+    planted: int | float = 0.0
     """β_i = 1/T_i of a start in equilibrium, which is the first configuration that is looked at: V has β_i f(y·y_0) added to it."""
     pivot_tolerance: float = 1e-7
     """Conditional variance of a force, relative to f′(1), below which it counts as known: nothing new is drawn for it."""
@@ -117,7 +117,7 @@ class Disorder:
         raise GlassyrunError(self._failure)
 
     def look(
-        self, x: Float[Tensor, "configuration axis"]
+        self, x: Float[Tensor, "configuration before"]
     ) -> tuple[Float[Tensor, " configuration"], Float[Tensor, "configuration axis"]]:
         """Energy per spin and force F = ∇V at several configurations, in this order; there may be more axes afterwards.
 

@@ -83,7 +83,7 @@ class FrameSphere(Sphere):
         return torch.exp(exponent) * x + across * tangent
 
 
-def _length(normal: float, freedom: float, n: float) -> float:
+def _length(normal: float, freedom: int | float, n: int | float) -> float:
     """χ_freedom/√N, the one whose probability is that of `normal`."""
     if math.isinf(n):
         return 1.0

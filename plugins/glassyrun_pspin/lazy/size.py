@@ -22,7 +22,7 @@ class Size:
     """Directions, axes and bytes of all replicas of a sample."""
 
     mixture: Mapping[int, float]
-    n: float
+    n: int | float
     journey: Journey
 
     def after(self, steps: int) -> Size:
@@ -39,7 +39,7 @@ class Size:
         )
         return attrs.evolve(self, journey=shorter)
 
-    def directions(self, share: float = 1.0) -> int:
+    def directions(self, share: int | float = 1.0) -> int:
         """Directions after a share of all steps, and of those of others who look: twins, quenches to inherent structures.
 
         A thermal step brings one for each look after noise or after a fresh part of the force, and a reading of the energy between two
@@ -77,12 +77,12 @@ class Size:
         matrices = (directions + pivots) * axes + 3 * directions * pivots
         return int(tensors + 3 * 8 * matrices)
 
-    def _axes(self) -> float:
+    def _axes(self) -> int:
         """Axes at the end, about: a look brings one where it brings something new, and so does a noise vector."""
         thermal = self.journey.noises if self.journey.thermal else 0
         return self.directions() + self.journey.replicas * thermal + self.directions()
 
-    def work(self, steps: int) -> float:
+    def work(self, steps: int) -> int | float:
         """Work of so many first steps, in units of one small look: entries contracted, matrices read, and what each look costs anyway."""
         total = self.journey.steps or steps
         parts = 24

@@ -30,11 +30,11 @@ class LazyPSpin(System):
     def __init__(
         self,
         mixture: Mapping[int, float],
-        n: float,
+        n: int | float,
         context: Context,
         *,
         room: int | None = None,
-        planted: float = 0.0,
+        planted: int | float = 0.0,
         pivot_tolerance: float = 1e-7,
         direction_tolerance: float = 1e-9,
     ) -> None:
@@ -139,7 +139,7 @@ class LazyPSpin(System):
     def own_threads(self, replicas: int) -> bool:
         return True
 
-    def work(self, steps: int) -> float:
+    def work(self, steps: int) -> int | float:
         return Size(self.disorder.mixture, self.n, self.context.journey).work(steps)
 
     def _seen(self, state: State) -> Float[Tensor, "replica axis"]:
