@@ -81,18 +81,23 @@ def _of_one(
     def found(statistic: Callable[[Means], Array | float], *, log: bool = False) -> Estimate:
         return attempt(lambda: jackknife(units(cell, [variable, noise], over), statistic, log=log))
 
-    about = {
-        "sampling": law.law if law else "unknown, taken as with replacement",
-        "lags": f"{lags[0]:g} to {min(lags[1], span):g}",
+    parts = {
+        "gamma": found(lambda means: law_of(means)[0]),
+        "coefficient": found(lambda means: np.exp(law_of(means)[1]), log=True),
+        "ratio": found(ratio, log=True),
     }
-    out = labelled("gamma", found(lambda means: law_of(means)[0]), long_name="exponent of diffusion, Δ ∝ s^γ", **about)
-    out |= labelled(
-        "coefficient",
-        found(lambda means: np.exp(law_of(means)[1]), log=True),
-        long_name="c of Δ = c s^γ, s in white steps",
-        **about,
-    )
-    out |= labelled("ratio", found(ratio, log=True), long_name="Δ over that of white noise of size D", **about)
+    return _labels(parts, law.law if law else "unknown, taken as with replacement", f"{lags[0]:g} to {min(lags[1], span):g}")
+
+
+def _labels(parts: dict[str, Estimate], law: str, lags: str) -> xr.Dataset:
+    names = {
+        "gamma": "exponent of diffusion, Δ ∝ s^γ",
+        "coefficient": "c of Δ = c s^γ, s in white steps",
+        "ratio": "Δ over that of white noise of size D",
+    }
+    out: dict[str, xr.DataArray] = {}
+    for name, part in parts.items():
+        out |= labelled(name, part, long_name=names[name], sampling=law, lags=lags)
     return xr.Dataset(out)
 
 

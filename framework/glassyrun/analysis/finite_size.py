@@ -15,6 +15,7 @@ from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, NotEnou
 from glassyrun.errors import Refusal
 
 RESAMPLES = 400
+OF_ONE_SIZE = ("spec", "degrees_of_freedom", "title")
 EXPONENTS = (0.05, 4.0)
 """Between which a fitted exponent lies."""
 
@@ -55,7 +56,23 @@ def finite_size(
     """
     arrays = [_array(run, variable, at) for run in runs]
     numbers = np.array([_size(run) for run in runs] if sizes is None else list(sizes), dtype=float)
-    if len(np.unique(numbers)) != len(runs) or len(runs) < 2:
+    _check(arrays, numbers)
+    first = arrays[0]
+    grid = [str(dim) for dim in first.dims if dim not in ("sample", "replica")]
+    shape = tuple(first.sizes[dim] for dim in grid)
+    try:
+        values = [units(array.compute().to_dataset(name=variable), [variable], over).filled(variable) for array in arrays]
+        found = Fit(numbers, [v.reshape(len(v), -1) for v in values], exponent).all(seed)
+    except NotEnough as reason:
+        nothing, single = Estimate.none(str(reason), (int(np.prod(shape)),)), Estimate.none(str(reason))
+        found = {"limit": nothing, "amplitude": nothing, "exponent": single, "chi_squared": single}
+    out = _labels(found, first, grid, fitted=exponent is None)
+    kept = {name: runs[0].attrs[name] for name in KEPT if name in runs[0].attrs and name not in OF_ONE_SIZE}
+    return xr.Dataset(out, {dim: first[dim] for dim in grid if dim in first.coords}, {**kept, "sizes": numbers})
+
+
+def _check(arrays: Sequence[xr.DataArray], numbers: Float[np.ndarray, " size"]) -> None:
+    if len(np.unique(numbers)) != len(arrays) or len(arrays) < 2:
         raise Refusal(
             "analysis.finite_size: needs two runs or more of different sizes, one a size; concatenate the samples of equal sizes first"
         )
@@ -65,37 +82,21 @@ def finite_size(
             raise Refusal(
                 "analysis.finite_size: the runs have different grids; interpolate, or select points that they share with at="
             )
-    grid = [str(dim) for dim in first.dims if dim not in ("sample", "replica")]
+
+
+def _labels(found: dict[str, Estimate], first: xr.DataArray, grid: Sequence[str], *, fitted: bool) -> dict[str, xr.DataArray]:
+    """Limit and amplitude on the grid, the exponent if it was fitted, χ²."""
     shape = tuple(first.sizes[dim] for dim in grid)
-    try:
-        values = [units(array.compute().to_dataset(name=variable), [variable], over).filled(variable) for array in arrays]
-        found = Fit(numbers, [v.reshape(len(v), -1) for v in values], exponent).all(seed)
-    except NotEnough as reason:
-        nothing = Estimate.none(str(reason), (int(np.prod(shape)),))
-        found = {
-            "limit": nothing,
-            "amplitude": nothing,
-            "exponent": Estimate.none(str(reason)),
-            "chi_squared": Estimate.none(str(reason)),
-        }
+    names = {"limit": f"{first.attrs.get('long_name', first.name)} for N → ∞", "amplitude": "c of c N^{−a}"}
     out: dict[str, xr.DataArray] = {}
-    unit = str(first.attrs.get("units", "1"))
-    names = {"limit": f"{first.attrs.get('long_name', variable)} for N → ∞", "amplitude": "c of c N^{−a}"}
     for name, label in names.items():
-        part = found[name]
-        shaped = attrs.evolve(part, **{key: getattr(part, key).reshape(shape) for key in ("value", "error", "low", "high")})
-        out |= labelled(name, shaped, grid, long_name=label, units=unit)
-    if exponent is None:
+        shaped = {key: getattr(found[name], key).reshape(shape) for key in ("value", "error", "low", "high")}
+        part = attrs.evolve(found[name], **shaped)
+        out |= labelled(name, part, grid, long_name=label, units=str(first.attrs.get("units", "1")))
+    if fitted:
         out |= labelled("exponent", found["exponent"], long_name="exponent a of c N^{−a}")
-    out["chi_squared"] = xr.DataArray(
-        found["chi_squared"].value, attrs={"long_name": "χ² per degree of freedom and point", "units": "1"}
-    )
-    kept = {
-        name: runs[0].attrs[name]
-        for name in KEPT
-        if name in runs[0].attrs and name not in ("spec", "degrees_of_freedom", "title")
-    }
-    return xr.Dataset(out, {dim: first[dim] for dim in grid if dim in first.coords}, {**kept, "sizes": numbers})
+    about = {"long_name": "χ² per degree of freedom and point", "units": "1"}
+    return out | {"chi_squared": xr.DataArray(found["chi_squared"].value, attrs=about)}
 
 
 def _array(run: xr.Dataset | xr.DataArray, variable: str, at: dict[str, float] | None) -> xr.DataArray:
