@@ -148,9 +148,8 @@ def _priced(
     journey = setting.journey
     if journey.foreign:
         beside = per_step * journey.foreign
-        lines.append(
-            f"beside       trajectories of their own that observables follow: {journey.companions} with {counted(journey.foreign, 'step')}, {_span(beside)}"
-        )
+        count = f"{journey.companions} trajectories of their own that observables follow"
+        lines.append(f"beside       {count}, {counted(journey.foreign, 'step')}: {_span(beside)}")
         total += beside
     samples = spec.ensemble.samples
     return [

@@ -44,6 +44,14 @@ class MeanField(Solver):
 
     tolerance: float = TOLERANCE
 
+    def foreseen(self, setting: Setting) -> list[str]:
+        """What is solved, and about how long that takes (docs/theory.md); raises what `run` would before it begins."""
+        temperature, labels, grids = temperature_of(setting), labels_of(setting), _Grids.of(setting)
+        return [
+            f"theory       T = {temperature:g} up to t = {grids.last:g}, {', '.join(labels)} with errors of at most {self.tolerance:g}",
+            "foreseen     about 10 s up to t = 100, and a minute or two up to t = 100000",
+        ]
+
     def run(self, experiment: Experiment) -> None:
         """Solves the equations up to the last time of the grids, and commits all readings.
 
@@ -186,6 +194,7 @@ def _attributes(setting: Setting, tolerance: float) -> dict[str, Any]:
         "title": f"{spec.system.kind} under {spec.stages[0].kind}, N → ∞",
         "source": f"glassyrun {importlib.metadata.version('glassyrun')}",
         "spec": dump_spec(spec),
+        "degrees_of_freedom": math.inf,
         "seed": spec.seed,
         "dtype": "float64",
         "time_unit": time_unit(spec.stages),
