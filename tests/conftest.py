@@ -19,7 +19,11 @@ install_import_hook(
         "glassyrun.state",
         "glassyrun_pspin.diluted",
         "glassyrun_pspin.full",
-        "glassyrun_pspin.lazy",
+        # of lazy disorder what isn't called a million times
+        "glassyrun_pspin.lazy.build",
+        "glassyrun_pspin.lazy.noise",
+        "glassyrun_pspin.lazy.size",
+        "glassyrun_pspin.lazy.system",
         "glassyrun_pspin.system",
         "glassyrun_quadratic",
         "glassyrun_networks",
