@@ -123,7 +123,7 @@ def test_what_does_not_fit_is_refused_before_it_is_made(
 @pytest.mark.parametrize(
     "value", ["1" * 5000, "[" * 9000, "[" * 40 + "]" * 40, "{" + "a={" * 3000, "9" * 30, "1e999", "x" * 20_000]
 )
-@pytest.mark.parametrize("field", ["system.n", "schedule.t", "schedule.t.9999999999", "a." * 5000 + "b", "x" * 20_000])
+@pytest.mark.parametrize("field", ["system.p", "schedule.t", "schedule.t.9999999999", "a." * 5000 + "b", "x" * 20_000])
 def test_overrides_have_the_same_limits(field: str, value: str, spec_file: Callable[[str], Path], registry: Registry) -> None:
     with pytest.raises(SpecError) as error:
         load_spec(spec_file(PSPIN), [f"{field}={value}"], registry)
