@@ -2,9 +2,10 @@
 
     python benchmarks/lazy.py [--part NAME] [--threads 2]
 
-Parts: size (t = 100 at T = 0 for several N), long (t = 1,000), thermal (1,000 steps), spins (N = 10⁶ written down, t = 10), dense (against
-all couplings of N = 512, t = 10, generation included; both in turn, median of five), replicas (a second one, and a twin), tolerance (E
-against the two tolerances), stability (what goes wrong where they are too small), foreseen (the plan's estimate beside what a run took).
+Parts: size (t = 100 at T = 0 for several N), long (t = 1,000), thermal and strang (1,000 steps of either scheme), spins (N = 10⁶ written
+down, t = 10), dense (against all couplings of N = 512, t = 10, generation included; both in turn, median of five), replicas (a second
+one, and a twin), tolerance (E against the two tolerances), stability (what goes wrong where they are too small), foreseen (the plan's
+estimate beside what a run took).
 Whole runs as `glassyrun.run` makes them, in one process.
 """
 
@@ -72,9 +73,13 @@ def long(threads: int) -> None:
         print(f"long      error of E by the tolerances, {name}: {energy - last(run):.1e} (against pivot_tolerance 1e-9)")
 
 
-def thermal(threads: int) -> None:
-    seconds, run = timed(spec({"n": 1e6}, ADAMS, 50.0, threads))
-    print(f"thermal   N = 1e6, 1,000 steps: {seconds:.1f} s, E = {last(run):.5f}, {peak()}")
+def thermal(threads: int, scheme: str = "adams") -> None:
+    seconds, run = timed(spec({"n": 1e6}, ADAMS | {"scheme": scheme}, 50.0, threads))
+    print(f"thermal   N = 1e6, 1,000 steps of {scheme}: {seconds:.1f} s, E = {last(run):.5f}, {peak()}")
+
+
+def strang(threads: int) -> None:
+    thermal(threads, "heun")
 
 
 def spins(threads: int) -> None:
@@ -146,7 +151,7 @@ def foreseen(threads: int) -> None:
         print(f"foreseen  {name}: {told.group(1)} and {directions.group(1)} directions by the plan, {seconds:.2f} s by the run")
 
 
-PARTS = {part.__name__: part for part in (size, thermal, spins, dense, replicas, tolerance, stability, foreseen, long)}
+PARTS = {part.__name__: part for part in (size, thermal, strang, spins, dense, replicas, tolerance, stability, foreseen, long)}
 
 
 def main() -> None:

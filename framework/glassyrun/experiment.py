@@ -9,6 +9,7 @@ import math
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Setting:
     def context(self, owner: str, sample: int, begins: int = 0) -> Context:
         return Context(owner, self.spec.seed, sample, self.device, self.dtype, self.data_root, begins, self.journey)
 
-    @property
+    @cached_property
     def journey(self) -> Journey:
         """What the run will do."""
         steps = self.clock.lengths(self.schedule.horizon)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from torch import Tensor
 
-from glassyrun.errors import Stopped
 from glassyrun.observable import Snapshot
 from glassyrun.readings import Readings
 from glassyrun.references import below, pack, unpack
@@ -67,7 +66,7 @@ class PutOff:
             del self.places[step]
             experiment.reporter.update(step, energy)
             experiment.store.possession.heart.step(step, energy, time.monotonic() - trajectory.committed)
-            self._hear(trajectory)
+            trajectory.hear("among the readings after the run")
 
     def _go_to(self, trajectory: Trajectory, step: int, event: Event | None) -> None:
         """Brings what lives on to a place, and reads there."""
@@ -83,21 +82,6 @@ class PutOff:
                     now.dynamics.enter(now.system, then.state)
         if event is not None:
             self.readings.measure(event, now)
-
-    def _hear(self, trajectory: Trajectory) -> None:
-        """Commits now and then, and hears a request to stop."""
-        asked, limit = trajectory.experiment.stop_requested, trajectory.experiment.limit
-        if limit.look():
-            asked.setdefault("reason", limit.told)
-        if "reason" in asked:
-            trajectory.commit()
-            raise Stopped(
-                f"stopped by {asked['reason']} among the readings after the run, everything is saved in "
-                f"{trajectory.experiment.store.directory}; run the same command again to go on"
-            )
-        if trajectory.commit_due:
-            trajectory.commit()
-            limit.committed(trajectory.commit_seconds)
 
     def packed(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors for a checkpoint under `put_off/`, and what it must say of them."""

@@ -248,13 +248,17 @@ class Trajectory:
         energy = float(self.watch.shown.mean()) / self.now.system.energy_scale
         self.experiment.reporter.update(self.state.step, energy)
         self.experiment.store.possession.heart.step(self.state.step, energy, time.monotonic() - self.committed)
+        self.hear(f"at step {self.state.step} of {self.horizon}")
+
+    def hear(self, where: str) -> None:
+        """Commits now and then, and stops where that was asked for, by a signal or by the limit of wall time."""
         asked, limit = self.experiment.stop_requested, self.experiment.limit
         if limit.look():
             asked.setdefault("reason", limit.told)
         if "reason" in asked:
             self.commit()
             raise Stopped(
-                f"stopped by {asked['reason']} at step {self.state.step} of {self.horizon}, everything is saved in "
+                f"stopped by {asked['reason']} {where}, everything is saved in "
                 f"{self.experiment.store.directory}; run the same command again to go on"
             )
         if self.commit_due:
