@@ -46,15 +46,7 @@ def diffusion(
 def _of_one(
     cell: xr.Dataset, after: float, variable: str, noise: str, lags: tuple[float, float], law: Sampling | None, over: Over | None
 ) -> xr.Dataset:
-    t = cell.coords.get("t_step", cell.t).values.astype(float)
-    t_w = cell.coords.get("t_w_step", cell.t_w).values.astype(float)
-    span = law.epoch if law and law.law == "without_replacement" and np.isinf(lags[1]) else np.inf
-    inside = (cell.t_w.values >= after)[:, None] & (
-        (t > 0) & (cell.t.values >= lags[0]) & (cell.t.values <= lags[1]) & (t <= span)
-    )
-
-    white = _white(law, t_w, t)
-    inside &= (white > 0) & (white >= 0.1 * t)
+    white, inside, span = at_the_bottom(cell, after, lags, law)
 
     def pairs(means: Means) -> np.ndarray:
         if not np.isfinite(after):
@@ -71,7 +63,7 @@ def _of_one(
         return np.array([slope, constant])
 
     def ratio(means: Means) -> float:
-        flow, noisy = _flow_step(cell), np.broadcast_to(means[noise][:, None], white.shape)
+        flow, noisy = flow_step(cell), np.broadcast_to(means[noise][:, None], white.shape)
         good = pairs(means) & np.isfinite(noisy)
         if not good.any():
             raise NotEnough("D was not measured at the bottom")
@@ -89,6 +81,18 @@ def _of_one(
     return _labels(parts, law.law if law else "unknown, taken as with replacement", f"{lags[0]:g} to {min(lags[1], span):g}")
 
 
+def at_the_bottom(
+    cell: xr.Dataset, after: float, lags: tuple[float, float], law: Sampling | None
+) -> tuple[Array, np.ndarray, float]:
+    """White steps [t_w, t], which pairs count [t_w, t], and the steps at which lags end at the latest."""
+    t = cell.coords.get("t_step", cell.t).values.astype(float)
+    t_w = cell.coords.get("t_w_step", cell.t_w).values.astype(float)
+    span = law.epoch if law and law.law == "without_replacement" and np.isinf(lags[1]) else np.inf
+    lasting = (t > 0) & (cell.t.values >= lags[0]) & (cell.t.values <= lags[1]) & (t <= span)
+    white = law.white_steps(t_w, t) if law else np.broadcast_to(t, (len(t_w), len(t)))
+    return white, (cell.t_w.values >= after)[:, None] & lasting & (white > 0) & (white >= 0.1 * t), span
+
+
 def _labels(parts: dict[str, Estimate], law: str, lags: str) -> xr.Dataset:
     names = {
         "gamma": "exponent of diffusion, Δ ∝ s^γ",
@@ -101,12 +105,8 @@ def _labels(parts: dict[str, Estimate], law: str, lags: str) -> xr.Dataset:
     return xr.Dataset(out)
 
 
-def _flow_step(cell: xr.Dataset) -> float:
+def flow_step(cell: xr.Dataset) -> float:
     """α/(1−β): time along the gradient flow of one step."""
     if "t_flow" not in cell.coords or "t_step" not in cell.coords:
         raise NotEnough("the coordinates t_flow and t_step, which give α/(1−β), are not there")
     return float(cell.t_flow.values[-1] / cell.t_step.values[-1])
-
-
-def _white(law: Sampling | None, t_w: Array, t: Array) -> Array:
-    return law.white_steps(t_w, t) if law else np.broadcast_to(t, (len(t_w), len(t)))

@@ -70,7 +70,7 @@ def fixed_ratio(
     """
     if len(runs) < 2:
         raise Refusal(f"analysis.fixed_ratio: compares two runs or more, found {len(runs)}")
-    ratios = np.array([_ratio(run) for run in runs])
+    ratios = np.array([ratio_of(run) for run in runs])
     axis = shared_axis([run["time_flow"].values.astype(float) for run in runs], points)
     groups = [np.nonzero(np.isclose(ratios, ratio, rtol=1e-6))[0] for ratio in np.unique(np.round(ratios, 12))]
     groups = [group for group in groups if len(group) > 1]
@@ -82,7 +82,7 @@ def fixed_ratio(
     return xr.Dataset(out, coords={"ratio": ("ratio", values, {"long_name": "α/((1−β)B)", "units": "1"})})
 
 
-def _ratio(run: xr.Dataset) -> float:
+def ratio_of(run: xr.Dataset) -> float:
     law = sampling_of(run)
     if law is None or "time_flow" not in run.coords or "time_step" not in run.coords:
         raise Refusal(

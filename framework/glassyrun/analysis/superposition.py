@@ -51,7 +51,7 @@ def superposition(
 
         def found() -> Estimate:
             these = units(work, [variable], over)
-            row = _row(these.means()[variable], cell.t_w.values, t_w)
+            row = row_of(these.means()[variable], cell.t_w.values, t_w)
             fit = Stretch.of(these.means()[variable][row], cell.t.values.astype(float), window, pieces)
             spread[0] = fit.best.spread
             return fit.factors(these, variable, row)
@@ -63,7 +63,7 @@ def superposition(
     return each(ds, one, grid)
 
 
-def _row(values: Array, t_w: Array, wanted: float | None) -> int:
+def row_of(values: Array, t_w: Array, wanted: float | None) -> int:
     """The waiting time nearest to the one wanted, or the longest of those at which the curves have most lags."""
     if wanted is not None:
         return int(np.abs(t_w - wanted).argmin())
