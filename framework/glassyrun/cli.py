@@ -11,11 +11,12 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict
 
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from glassyrun.errors import GlassyrunError
+from glassyrun.figure_list import FIGURES
 
 if TYPE_CHECKING:
     from glassyrun.registry import Registry
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 BUG = 1
 RUNS = Path("runs")
-FIGURES = (".png", ".svg", ".pdf")
+SUFFIXES = (".png", ".svg", ".pdf")
 
 SpecFile = Annotated[Path, Parameter(help="Spec file, TOML.")]
 Overrides = Annotated[
@@ -55,6 +56,35 @@ MaxWall = Annotated[
     ),
 ]
 RunDirectory = Annotated[Path, Parameter(help="Run directory.")]
+Runs = Annotated[
+    list[Path],
+    Parameter(help="Run directories, or .nc files of results; several for the figures that are of several, else a figure each."),
+]
+
+
+class FigureOptions(TypedDict, total=False):
+    """What an analysis takes from the spec, or from its own default, unless it is said here."""
+
+    variable: Annotated[str, Parameter(help="Variable of the result: another observable than the figure's own.")]
+    bottom: Annotated[float, Parameter(help="Energy of the bottom (regimes, collapse, diffusion).")]
+    after: Annotated[float, Parameter(help="First waiting time at the bottom (collapse, diffusion); default: t₂.")]
+    window: Annotated[
+        tuple[float, float],
+        Parameter(
+            negative="",
+            help="LOW HIGH: lags that are fitted (aging, collapse, diffusion), or values of the correlation (fdt, superposition).",
+        ),
+    ]
+    t_w: Annotated[float, Parameter(help="Waiting time that is drawn (chi4, superposition, compare).")]
+    level: Annotated[float, Parameter(help="Part of the correlation that is left at τ (relaxation); default: 1/e.")]
+    amplitude: Annotated[
+        Literal["common", "free"],
+        Parameter(help="Whether each waiting time has an amplitude of its own (aging); default: common."),
+    ]
+    temperature: Annotated[float, Parameter(help="Of the bath (fdt, effective_temperature); default: that of the spec.")]
+    time: Annotated[float, Parameter(help="Time at which sizes are compared (finite_size); default: the last.")]
+    exponent: Annotated[float, Parameter(help="a of 1/N^a (finite_size); default: 1.")]
+
 
 app = App(
     name="glassyrun",
@@ -129,32 +159,28 @@ def plan(
     print(planned(experiment, data_root=data, start_from=from_))
 
 
-@app.command
+@app.command(help="Draw a figure of a run, or of several.\n\n" + "\n".join(f"{name}: {about}" for name, about in FIGURES.items()))
 def plot(
-    directory: RunDirectory,
+    runs: Runs,
     /,
     *,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"], help="File; default: beside the result.")] = None,
+    figure: Annotated[str, Parameter(help="Name of the figure, one of the above.")] = "summary",
+    output: Annotated[
+        Path | None,
+        Parameter(name=["--output", "-o"], help="File; default: beside the result, for several runs in the working directory."),
+    ] = None,
     format_: Annotated[
         list[Literal["png", "svg", "pdf"]] | None,
         Parameter(name="--format", negative="", help="Repeatable; default: the suffix of --output, or png."),
     ] = None,
+    options: Annotated[FigureOptions | None, Parameter(name="*")] = None,
 ) -> None:
-    """Draw the energy and the two-time displacement of a run."""
-    directory = directory.parent if directory.name == "result.nc" else directory
-    if output and format_:
-        targets = [output.with_suffix(f".{suffix}") for suffix in format_]
-    elif output and output.suffix.lower() in FIGURES:
-        targets = [output]
-    elif output:
-        raise GlassyrunError(f"--output {output}: found a name without a known suffix, expected one in {', '.join(FIGURES)}")
-    else:
-        targets = [directory / f"summary.{suffix}" for suffix in format_ or ["png"]]
-    from glassyrun.plot import plot_run
+    if output and not format_ and output.suffix.lower() not in SUFFIXES:
+        raise GlassyrunError(f"--output {output}: found a name without a known suffix, expected one in {', '.join(SUFFIXES)}")
+    from glassyrun.figure_files import draw
 
-    for target in targets:
-        for file in plot_run(directory, target):
-            print(file)
+    for file in draw(figure, runs, output, format_ or (), options):
+        print(file)
 
 
 @app.command

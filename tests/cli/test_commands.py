@@ -12,7 +12,7 @@ import pytest
 import tomli
 import xarray as xr
 
-from glassyrun import api, plan, plot
+from glassyrun import api, figure_files, plan
 from glassyrun.errors import Diverged, Locked, Stopped, StorageError
 
 Say = Callable[..., Any]
@@ -162,23 +162,25 @@ def test_wrong_usage_gets_one_sentence(say: Say, arguments: list[str], told: str
 
 
 def test_plan_plot_and_collect(say: Say, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plotted: list[Any] = []
+    drawn: list[Any] = []
 
-    def plot_run(directory: Path, output: Path) -> list[Path]:
-        plotted.append((directory, output))
-        return [output]
+    def draw(name: str, runs: list[Path], output: Path | None, formats: list[str], options: dict[str, Any] | None) -> list[Path]:
+        drawn.append((name, runs, output, list(formats), options or {}))
+        return [Path(f"{name}.png")]
 
     monkeypatch.setattr(
         plan, "plan", lambda spec, *, data_root, start_from: f"n = {spec.system.n}, data in {data_root}, {start_from}"
     )
-    monkeypatch.setattr(plot, "plot_run", plot_run)
+    monkeypatch.setattr(figure_files, "draw", draw)
     monkeypatch.setattr(api, "collect", lambda directory: directory / "result.nc")
     assert say("plan", "line.toml", "--set", "system.n=9", "--data", "d", "--from", "o").out == "n = 9, data in d, o\n"
     assert say("collect", "runs/x").out == "runs/x/result.nc\n"
-    assert say("plot", "runs/x", "--format", "png", "--format", "svg").out == "runs/x/summary.png\nruns/x/summary.svg\n"
-    assert say("plot", "runs/x", "-o", "a.svg").out == "a.svg\n"
-    assert plotted[-1] == (Path("runs/x"), Path("a.svg"))
-    assert say("plot", "runs/x", "-o", "b", "--format", "svg", "--format", "pdf").out == "b.svg\nb.pdf\n"
+    assert say("plot", "runs/x", "--format", "png", "--format", "svg").out == "summary.png\n"
+    assert say("plot", "x", "y", "--figure", "fdt", "-o", "a.svg", "--window", "0.1", "2", "--t-w", "3").out == "fdt.png\n"
+    assert drawn == [
+        ("summary", [Path("runs/x")], None, ["png", "svg"], {}),
+        ("fdt", [Path("x"), Path("y")], Path("a.svg"), [], {"window": (0.1, 2.0), "t_w": 3.0}),
+    ]
 
 
 def test_plugins_are_listed_and_their_problems_told(say: Say, here: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_stranger_s_result_is_never_opened(tmp_path: Path, monkeypatch: pytest
 
 
 def test_nothing_in_the_program_unpickles_or_opens_a_dataset() -> None:
-    """But the one unpickler that knows four names."""
+    """But the one unpickler that knows four names, and `foreign.py`, which opens the netCDF file that the command line names."""
     risky = re.compile(
         r"pickle\.loads?\(|torch\.load\(|open_dataset\(|load_dataset\(|allow_pickle=True|extractall\(|(?<![.\w])(eval|exec)\(|yaml\.load"
     )
@@ -55,7 +55,7 @@ def test_nothing_in_the_program_unpickles_or_opens_a_dataset() -> None:
         for number, line in enumerate(file.read_text().splitlines(), 1)
         if risky.search(line) and not line.strip().startswith("#")
     ]
-    assert found == []
+    assert [place.partition(":")[0] for place in found] == ["framework/glassyrun/foreign.py"]
 
 
 def test_the_limits_in_security_md_are_those_of_the_program() -> None:

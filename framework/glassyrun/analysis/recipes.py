@@ -1,0 +1,219 @@
+"""From runs to a figure: one function a figure of `glassyrun plot`, which analyses and draws.
+
+The name is that in `glassyrun.figure_list`; positional arguments are runs, `*runs` where the figure is of several, and keywords are
+the options of the command line. What the runs do not give is a `Refusal` in one sentence, with the remedy.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from glassyrun import analysis, plot
+from glassyrun.analysis import figures
+from glassyrun.analysis.labels import sweep_dims
+from glassyrun.analysis.of_spec import check_bottom, shared_start, temperature_of
+from glassyrun.errors import Refusal
+from glassyrun.look import new_axes
+
+Window = tuple[float, float]
+EVERYTHING: Window = (0.0, np.inf)
+OBSERVABLE = {
+    "displacement_fourth": "displacement",
+    "overlap_normalised": "overlap",
+    "test_loss": "test",
+    "test_accuracy": "test",
+    "train_loss": "train",
+    "train_accuracy": "train",
+}
+"""The kind that measures a variable, where it has another name."""
+
+
+def summary(run: xr.Dataset) -> Figure:
+    plot.check_summary(run)
+    return plot.summary(run)
+
+
+def regimes(run: xr.Dataset, *, bottom: float | None = None, variable: str = "energy") -> Axes:
+    needs([run], variable)
+    check_bottom(run, variable, bottom)
+    found = analysis.regimes(run, variable=variable, bottom=bottom)
+    return figures.regimes(run, determined(found, "remaining"), variable=variable)
+
+
+def collapse(run: xr.Dataset, *, after: float | None = None, bottom: float | None = None, window: Window = EVERYTHING) -> Axes:
+    needs([run], "msd", "gradient_noise")
+    since = arrival(run, after, bottom)
+    found = determined(analysis.rescale_by_noise(run, after=since, lags=window), "rescaled")
+    return figures.collapse(run, found, after=since)
+
+
+def diffusion(*runs: xr.Dataset, after: float | None = None, bottom: float | None = None, window: Window = EVERYTHING) -> Axes:
+    needs(runs, "msd", "gradient_noise")
+    axes = new_axes()
+    for number, run in enumerate(runs):
+        since = arrival(run, after, bottom)
+        found = determined(analysis.diffusion(run, after=since, lags=window), "gamma")
+        figures.diffusion(run, found, axes, after=since, lags=window, number=number)
+    return axes
+
+
+def aging(
+    run: xr.Dataset, *, variable: str = "msd", window: Window = EVERYTHING, amplitude: Literal["common", "free"] = "common"
+) -> Axes:
+    needs([run], variable)
+    found = determined(analysis.aging(run, variable=variable, lags=window, amplitude=amplitude), "mu")
+    return figures.aging(run, found, variable=variable, normalised=amplitude == "free")
+
+
+def relaxation(run: xr.Dataset, *, level: float = 1 / np.e, variable: str | None = None) -> Axes:
+    variable = variable or ("epsilon_overlap" if "epsilon_overlap" in run else "overlap")
+    needs([run], variable)
+    remedy = "take another --level, or let the run go on"
+    found = determined(analysis.relaxation_time(run, variable=variable, level=level), "tau", remedy=remedy)
+    return figures.relaxation(run, found, level=level)
+
+
+def fdt(run: xr.Dataset, *, temperature: float | None = None, window: Window | None = None) -> Axes:
+    known, found = _responses(run, temperature, window)
+    return figures.fdt(determined(found, "chi"), temperature=known)
+
+
+def effective_temperature(run: xr.Dataset, *, temperature: float | None = None, window: Window | None = None) -> Axes:
+    known, found = _responses(run, temperature, window)
+    found = determined(found, "effective_temperature", remedy="more replicas or a wider --window of C would help")
+    return figures.effective_temperature(found, temperature=known)
+
+
+def chi4(run: xr.Dataset, *, t_w: float | None = None, variable: str = "overlap") -> Axes:
+    needs([run], variable)
+    found = determined(analysis.chi4(run, variable=variable, shared_start=shared_start(run)), "chi4")
+    return figures.chi4(found, t_w=late(run[variable]) if t_w is None else t_w)
+
+
+def alpha2(run: xr.Dataset) -> Axes:
+    needs([run], "msd", "displacement_fourth")
+    return figures.alpha2(determined(analysis.alpha2(run), "alpha2"))
+
+
+def superposition(*runs: xr.Dataset, t_w: float | None = None, variable: str = "overlap", window: Window = (0.05, 0.9)) -> Axes:
+    several(runs, "of different temperature")
+    needs(runs, variable)
+    hotter = sorted(runs, key=temperature_of)
+    along = xr.DataArray([temperature_of(run) for run in hotter], dims="temperature", name="temperature")
+    ds = xr.concat(
+        [run[[variable]] for run in hotter],
+        dim=along,
+        join="inner",
+        combine_attrs="override",
+        coords="minimal",
+        compat="override",
+    )
+    if 0 in ds.sizes.values():
+        raise Refusal("the runs share no waiting times or lags; give them one schedule")
+    found = analysis.superposition(ds, "temperature", variable=variable, t_w=t_w, window=window)
+    found = determined(found, "shift", remedy="take another --window or --t-w")
+    return figures.superposition(ds, found, variable=variable, t_w=t_w, window=window)
+
+
+def sgd_temperature(*runs: xr.Dataset) -> Axes:
+    needs(runs, "gradient_noise")
+    axes = new_axes()
+    for number, run in enumerate(runs):
+        found = determined(analysis.sgd_temperature(run), "temperature")
+        figures.sgd_temperature(found, axes, number=number, name=str(run.attrs.get("title", "")) if len(runs) > 1 else None)
+    return axes
+
+
+def fixed_ratio(*runs: xr.Dataset, variable: str = "energy") -> Axes:
+    several(runs, "of SGD, of which two have one α/((1−β)B)")
+    needs(runs, variable)
+    return figures.fixed_ratio(runs, determined(analysis.fixed_ratio(runs, variable=variable), "spread"), variable=variable)
+
+
+def compare(*runs: xr.Dataset, variable: str = "energy_fallen", t_w: float | None = None) -> Axes:
+    several(runs, "of different systems")
+    measured = variable.removesuffix("_fallen")
+    needs(runs, measured)
+    found = determined(analysis.compare(*runs, variables=[measured]), measured)
+    return figures.side_by_side(found, variable=variable, t_w=t_w)
+
+
+def finite_size(*runs: xr.Dataset, time: float | None = None, variable: str = "energy", exponent: float | None = None) -> Axes:
+    several(runs, "of different size")
+    needs(runs, variable)
+    if "time" not in runs[0][variable].dims:
+        raise Refusal(f"it shows a variable over time, and {variable} is none")
+    parts = xr.align(*[run[[variable]] for run in runs], join="inner", exclude=("sample", "replica"))
+    parts = [part.assign_attrs(run.attrs) for part, run in zip(parts, runs, strict=True)]
+    if not parts[0].sizes["time"]:
+        raise Refusal("the runs share no times; give them one schedule")
+    found = determined(analysis.finite_size(parts, variable=variable, exponent=1.0 if exponent is None else exponent), "limit")
+    at = float(parts[0].time[-1]) if time is None else time
+    return figures.finite_size(parts, found, time=at, variable=variable, exponent=exponent)
+
+
+def _responses(run: xr.Dataset, temperature: float | None, window: Window | None) -> tuple[float, xr.Dataset]:
+    response = "noise_response" if "noise_response" in run and "response" not in run else "response"
+    needs([run], "overlap", response)
+    known = temperature_of(run, temperature)
+    return known, analysis.fdt(run, temperature=known, window=window, response=response)
+
+
+def needs(runs: Any, *names: str) -> None:
+    """Whether the runs have these variables, over the dimensions of a run.
+
+    Raises:
+        Refusal: if not.
+    """
+    for run in runs:
+        who = f"{run.attrs.get('title', 'one run')}: " if len(runs) > 1 else ""
+        for name in names:
+            if name not in run:
+                held = ", ".join(map(str, run.data_vars)) or "nothing"
+                kind = OBSERVABLE.get(name, name)
+                raise Refusal(
+                    f'{who}{name} was not measured, only {held}; add [[observables]] with kind = "{kind}" to the spec and run it anew'
+                )
+            extra = sweep_dims(run[[name]])
+            if extra:
+                raise Refusal(f"{who}{name} has the dimension {extra[0]}; select one point of it, with isel, and save that")
+            if not bool(run[name].notnull().any()):
+                raise Refusal(f"{who}{name} has no readings yet; let the run go on")
+
+
+def several(runs: Any, which: str) -> None:
+    if len(runs) < 2:
+        raise Refusal(f"it is of two runs or more {which}; name all of them")
+
+
+def determined(found: xr.Dataset, name: str, *, remedy: str = "") -> xr.Dataset:
+    """What was found, if there is anything of it.
+
+    Raises:
+        Refusal: with the reason.
+    """
+    if bool(found[name].notnull().any()):
+        return found
+    reason = str(found[name].attrs.get("reason", "the data do not determine it")).partition("\n")[0]
+    raise Refusal(f"{reason}; {remedy}" if remedy else reason)
+
+
+def arrival(run: xr.Dataset, given: float | None, bottom: float | None) -> float:
+    """t₂, from which on the run is at the bottom."""
+    if given is not None:
+        return given
+    needs([run], "energy")
+    check_bottom(run, "energy", bottom)
+    found = analysis.regimes(run, bottom=bottom)
+    return float(determined(found, "t2", remedy="say with --after from which waiting time on it is at the bottom")["t2"])
+
+
+def late(curves: xr.DataArray) -> float:
+    """The longest waiting time that has half as many lags as any."""
+    counts = curves.notnull().any([dim for dim in curves.dims if dim not in ("t_w", "t")]).sum("t").values
+    return float(curves.t_w.values[counts >= counts.max() / 2][-1])
