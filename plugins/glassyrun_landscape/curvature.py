@@ -1,7 +1,8 @@
-"""The Hessian as an operator: what it makes of a vector, from two gradients, on any manifold."""
+"""The Hessian as an operator: what it makes of a vector, on any manifold."""
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Protocol, runtime_checkable
 
 import attrs
@@ -34,8 +35,8 @@ class CurvatureOptions(SubsetOptions):
     step: Annotated[
         float | None,
         described(
-            "displacement to both sides in differences of gradients, as a share of |x|; default: 6e-6 in float64, 1e-3 in float32. Not "
-            "used where the system gives products with its Hessian",
+            "displacement to both sides in differences of gradients, as a share of |x|; default: no differences where the system gives "
+            "products with its Hessian (p-spin, networks), and else 6e-6 in float64, 1e-3 in float32",
             gt=0,
             le=1,
         ),
@@ -68,24 +69,27 @@ def tangent_dimension(system: System) -> int:
     return system.dof - (0 if isinstance(system.manifold, Flat) else 1)
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, slots=False)
 class Curvature:
     """The Hessian on the manifold at x: P∇²HP − (x·∇H/N)P on the sphere of squared radius N, ∇²H in flat space.
 
-    It is the derivative of the tangent gradient P∇H along the manifold, and so is taken from it by central differences at
-    R(x ± δv): wrong by O(δ²) and by rounding/δ, with no formula of the manifold in it. A System that is `Curved` gives ∇²H v itself.
-    Nothing is touched; the System's memory is that of the State.
+    A System that is `Curved` gives ∇²H v itself. Of any other, and where `step` is given, the Hessian is the derivative of the tangent gradient
+    P∇H along the manifold, and so is taken from it by central differences at R(x ± δv): wrong by O(δ²) and by rounding/δ, with no formula
+    of the manifold in it. Nothing is touched; the System's memory is that of the State.
     """
 
     system: System
     state: State
     batch: Int[Tensor, "replica term"] | None = None
     step: float | None = None
+    """δ as a share of |x|."""
+    known: Float[Tensor, " replica"] | None = None
+    """The shift, where it is known already."""
 
     def product(self, vectors: Vectors) -> Vectors:
         """The Hessian times the tangent part of each row."""
         tangent = self.system.manifold.project(self.state.x, vectors)
-        if isinstance(self.system, Curved):
+        if self.step is None and isinstance(self.system, Curved):
             return self._exact(self.system, tangent)
         return self._difference(tangent)
 
@@ -110,9 +114,11 @@ class Curvature:
         at = State(self.system.manifold.retract(x), self.state.step, self.state.system)
         return self.system.manifold.project(at.x, self.system.gradient(at, self.batch).gradient)
 
-    @property
+    @functools.cached_property
     def shift(self) -> Float[Tensor, " replica"]:
         """−x·∇H/|x|², by which the sphere shifts the spectrum, −pE for a pure p-spin; 0 in flat space. In float64."""
+        if self.known is not None:
+            return self.known
         x = self.state.x.double()
         if isinstance(self.system.manifold, Flat):
             return x.new_zeros(len(x))
@@ -123,4 +129,5 @@ class Curvature:
         """The Hessian of one replica, for as many vectors at once; of a State without memory alone."""
         assert not self.state.system
         batch = None if self.batch is None else self.batch[replica].expand(count, -1)
-        return attrs.evolve(self, state=State(self.state.x[replica].expand(count, -1), self.state.step), batch=batch)
+        state = State(self.state.x[replica].expand(count, -1), self.state.step)
+        return attrs.evolve(self, state=state, batch=batch, known=self.shift[replica].expand(count))

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from glassyrun import Context, Evaluation, LabelledData, Refusal, State, Stream, System
-from glassyrun_networks import checks, running
+from glassyrun_networks import checks, curvature, running
 from glassyrun_networks.forward import forward_of
 from glassyrun_networks.initial import Initial
 from glassyrun_networks.inputs import Inputs, example_shape
@@ -210,6 +210,17 @@ class Network(System):
             return Evaluation(energy + self._penalty(state.x), gradient.add_(state.x, alpha=self._l2), memory)
         return Evaluation(energy, gradient, memory)
 
+    def hessian_product(
+        self, state: State, vectors: Float[Tensor, "replica dof"], batch: Int[Tensor, "replica term"] | None = None
+    ) -> Float[Tensor, "replica dof"]:
+        """∇²L v of each replica, of the loss as `gradient` looks at it; almost everywhere, so that kinks (ReLU, max-pool) have no part in it.
+
+        Raises:
+            Refusal: if the examples of a batch are normalised together, and it has only one.
+        """
+        bent = curvature.product(self, state, vectors, self._cut(batch))
+        return bent.add_(vectors, alpha=self._l2) if self._l2 else bent
+
     def _gradient(self, state: State, cut: Cut) -> Evaluation:
         """Without the penalty."""
         self._set_mode(training=True)
@@ -276,11 +287,17 @@ class Network(System):
         """
         with torch.enable_grad():
             parts = [part.detach().requires_grad_() for part in self._layout.parts(state.x[group])]
-            outputs, memory = self._forward(self._tensors(state, parts, group, clone=True), seen)
-            loss = self._loss.each(outputs, labels.expand(len(outputs), -1)).mean(1)
+            loss, memory = self._losses(state, parts, group, seen, labels)
             # no loss depends on another replica's weights: the gradient of the sum holds that of each
             slopes = torch.autograd.grad(loss.sum(), parts)
         return loss.detach().double(), slopes, {name: value.detach() for name, value in memory.items()}
+
+    def _losses(
+        self, state: State, parts: Sequence[Tensor], group: slice, seen: Float[Tensor, "..."], labels: Int[Tensor, "#some term"]
+    ) -> tuple[Float[Tensor, " some"], dict[str, Tensor]]:
+        """The mean loss of each of some replicas as a function of its parameters, and the memory after the look."""
+        outputs, memory = self._forward(self._tensors(state, parts, group, clone=True), seen)
+        return self._loss.each(outputs, labels.expand(len(outputs), -1)).mean(1), memory
 
     def _tensors(self, state: State, parts: Sequence[Tensor], group: slice, clone: bool = False) -> dict[str, Tensor]:
         """Parameters and buffers of some replicas by name, the buffers as copies where the module will write into them."""

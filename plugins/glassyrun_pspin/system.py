@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import attrs
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from glassyrun import Context, Evaluation, Sphere, State, Stream, System, replica_normals
 from glassyrun_pspin.couplings import Couplings
+from glassyrun_pspin.curvature import derivative_along
 
 CHUNK = 2**18
 """Terms of a mini-batch, over all replicas, that are worked out at a time."""
@@ -69,6 +70,24 @@ class PSpin(System):
             energy -= (x.double() * slope.double()).sum(1) / part.degree
             gradient -= slope
         return Evaluation(energy.to(x.dtype), gradient)
+
+    @torch.no_grad()
+    def hessian_product(
+        self, state: State, vectors: Float[Tensor, "replica dof"], batch: Int[Tensor, "replica term"] | None = None
+    ) -> Float[Tensor, "replica dof"]:
+        """∇²H v of each replica in flat coordinates, to rounding; costs up to p gradients, two for p = 3."""
+        x = state.x
+        if batch is not None:
+            highest, pure = max(part.degree for part in self.parts), len(self.parts) == 1
+            return derivative_along(self._slopes_of(batch), highest - 1, x, vectors, pure)
+        total = torch.zeros_like(x)
+        for part in self.parts:
+            total -= derivative_along(part.slope, part.degree - 1, x, vectors, True)
+        return total
+
+    def _slopes_of(self, batch: Int[Tensor, "replica term"]) -> Callable[[Tensor], Tensor]:
+        """The gradient as the terms of a batch have it, at any number of points of each replica, one after another."""
+        return lambda points: self._estimate(points, batch.repeat(len(points) // len(batch), 1)).gradient
 
     def _estimate(self, x: Float[Tensor, "replica dof"], batch: Int[Tensor, "replica term"]) -> Evaluation:
         energy, gradient = torch.zeros(len(x), dtype=torch.float64, device=x.device), torch.zeros_like(x)
