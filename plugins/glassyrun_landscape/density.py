@@ -17,7 +17,6 @@ from glassyrun import (
     Grid,
     Observable,
     Reference,
-    Refusal,
     Snapshot,
     Stream,
     System,
@@ -26,7 +25,7 @@ from glassyrun import (
     replica_normals,
 )
 from glassyrun_landscape.curvature import Curvature, CurvatureOptions, tangent_dimension
-from glassyrun_landscape.lanczos import Tridiagonal, lanczos
+from glassyrun_landscape.lanczos import Tridiagonal, lanczos, refuse_steps
 
 
 class HessianLanczosOptions(CurvatureOptions):
@@ -36,8 +35,8 @@ class HessianLanczosOptions(CurvatureOptions):
     density of eigenvalues (Ubaru, Chen and Saad 2017; Ghorbani, Krishnan and Xiao, ICML 2019): the share of eigenvalues in an interval is
     the mean over probes of the weights of the nodes in it. The extreme eigenvalues are those of the first probe; NAME_largest_error and
     NAME_smallest_error bound how far each is from an eigenvalue. NAME_flat is the share of directions whose curvature is at most `flat` times
-    the width of the spectrum, largest less smallest. Dear: each waiting time costs 2 probes × steps gradients over all terms, or over
-    `terms` of them.
+    the width of the spectrum, largest less smallest. Dear: each waiting time costs probes × steps products with the Hessian of all terms, or
+    of `terms` of them, and such a product costs about two gradients.
     """
 
     components: ClassVar[bool] = True
@@ -53,14 +52,7 @@ class HessianLanczosOptions(CurvatureOptions):
 
     def build(self, context: Context, system: System) -> HessianLanczos:
         self.refuse_strange(system)
-        dimension = tangent_dimension(system)
-        if self.steps > dimension or self.extreme > self.steps:
-            field, found, most, why = (
-                ("steps", self.steps, dimension, "the dimension of the space")
-                if self.steps > dimension
-                else ("extreme", self.extreme, self.steps, "the number of steps")
-            )
-            raise Refusal(f"observables.{self.label}.{field}: found {found}, expected at most {most}, {why}; lower it")
+        refuse_steps(self.label, self.steps, tangent_dimension(system), "extreme", self.extreme)
         basis = self.steps * context.journey.replicas * system.dof * context.dtype.itemsize
         self.refuse_large(basis, "take fewer steps or replicas", context.device)
         subset = self.subset(context, system)

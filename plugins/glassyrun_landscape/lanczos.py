@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from glassyrun import Refusal
+
 Vectors = Float[Tensor, "replica dof"]
 ENDED = 1e-10
 """A remainder of this size, relative to the largest yet, is rounding: the vectors span all that the operator leads to."""
@@ -30,10 +32,27 @@ class Tridiagonal:
         Values and weights are Gauss's quadrature of the spectral density in the start (Golub and Meurant 1994). Where the space has ended,
         values that stand for nothing have weight 0.
         """
-        inside = self.beside[:, :-1]
-        matrix = torch.diag_embed(self.diagonal) + torch.diag_embed(inside, 1) + torch.diag_embed(inside, -1)
-        values, vectors = torch.linalg.eigh(matrix)
+        values, vectors = self._solved()
         return values, vectors[:, 0].square(), (self.beside[:, -1:] * vectors[:, -1]).abs()
+
+    def leading(
+        self, count: int
+    ) -> tuple[Float[Tensor, "replica rank"], Float[Tensor, "replica rank"], Float[Tensor, "rank replica dof"]]:
+        """The largest Ritz values in decreasing order, |Hv − θv| of each, and unit Ritz vectors v; NaN where there are no more."""
+        values, vectors = self._solved()
+        there = vectors[:, 0].square() > 0
+        order = torch.where(there, -values, torch.inf).argsort(dim=1, stable=True)[:, :count]
+        known = there.gather(1, order)
+        chosen = vectors.gather(2, order.unsqueeze(1).expand(-1, vectors.shape[1], -1))
+        left = (self.beside[:, -1:] * chosen[:, -1]).abs()
+        full = torch.einsum("krd,rki->ird", self.basis, chosen.to(self.basis.dtype))
+        missing = ~known.T.unsqueeze(2)
+        return values.gather(1, order).where(known, torch.nan), left.where(known, torch.nan), full.masked_fill(missing, torch.nan)
+
+    def _solved(self) -> tuple[Float[Tensor, "replica step"], Float[Tensor, "replica component step"]]:
+        """Eigenvalues in increasing order, and eigenvectors in the basis."""
+        inside = self.beside[:, :-1]
+        return torch.linalg.eigh(torch.diag_embed(self.diagonal) + torch.diag_embed(inside, 1) + torch.diag_embed(inside, -1))
 
 
 def lanczos(product: Callable[[Vectors], Vectors], start: Vectors, steps: int) -> Tridiagonal:
@@ -59,3 +78,14 @@ def lanczos(product: Callable[[Vectors], Vectors], start: Vectors, steps: int) -
         beside[:, k] = torch.where(goes_on, left, 0.0)
         vector = torch.where(goes_on.unsqueeze(1), rest / torch.where(goes_on, left, 1.0).unsqueeze(1).to(rest.dtype), 0.0)
     return Tridiagonal(diagonal, beside, basis)
+
+
+def refuse_steps(label: str, steps: int, dimension: int, field: str, wanted: int) -> None:
+    """Raises a Refusal where there are more steps than dimensions, or more eigenvalues wanted, in a field, than steps."""
+    if steps > dimension or wanted > steps:
+        name, found, most, why = (
+            ("steps", steps, dimension, "the dimension of the space")
+            if steps > dimension
+            else (field, wanted, steps, "the number of steps")
+        )
+        raise Refusal(f"observables.{label}.{name}: found {found}, expected at most {most}, {why}; lower it")

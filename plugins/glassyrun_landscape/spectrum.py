@@ -24,7 +24,8 @@ class HessianSpectrumOptions(CurvatureOptions):
 
     On the sphere of P∇²HP − (x·∇H/N)P, without the direction of x. NAME_shift is −x·∇H/N, around which the N − 1 eigenvalues of a p-spin lie,
     for N → ∞ in a semicircle of half-width √(2p(p−1)) (Cavagna, Giardina and Parisi, PRB 57, 11251 (1998)). Each waiting time costs
-    2 dof gradients a replica and the eigenvalues of a matrix of dof²; `hessian_lanczos` is for what is too large for that.
+    dof products with the Hessian a replica, of about two gradients each, and the eigenvalues of a matrix of dof²; `hessian_lanczos` is for
+    what is too large for that.
     """
 
     components: ClassVar[bool] = True
