@@ -27,6 +27,7 @@ from glassyrun import (
     Variable,
 )
 from glassyrun_observables.pieces import pieces
+from glassyrun_observables.twins import Room
 
 
 class NoiseResponseOptions(ObservableOptions):
@@ -44,7 +45,8 @@ class NoiseResponseOptions(ObservableOptions):
     kind: Literal["noise_response"] = "noise_response"
 
     def build(self, context: Context, system: System) -> NoiseResponse:
-        return NoiseResponse(self.label)
+        room = Room.of(self.label, context, system, "x and sums of noise")
+        return NoiseResponse(room, torch.float64.itemsize // context.dtype.itemsize)
 
 
 class NoiseResponse(Observable):
@@ -57,8 +59,14 @@ class NoiseResponse(Observable):
 
     grid: ClassVar[Grid] = "pairs"
 
-    def __init__(self, label: str) -> None:
-        self.label = label
+    def __init__(self, room: Room, double: int) -> None:
+        """
+        Args:
+            room: what is free for what it keeps.
+            double: how many vectors of the run's type take as much as one in float64, of which sums are.
+        """
+        label = room.label
+        self.label, self.room, self.double = label, room, double
         about = {"estimate": "correlation with the thermal noise since the waiting time"}
         self.variables = {
             label: Variable("integrated response per degree of freedom, from the noise", attributes=about),
@@ -76,6 +84,11 @@ class NoiseResponse(Observable):
                 'temperature above 0, or the observable "response"'
             )
         self._silent = [(begin, end) for begin, end, quiet in zip(begins, ends, silent, strict=True) if quiet]
+        self.room.refuse(self.vectors(len(schedule.t_w)), len(schedule.t_w))
+
+    def vectors(self, waiting: int) -> int:
+        """Vectors as large as x that are kept for so many waiting times: x and a sum of each, the sum so far, and a step's noise."""
+        return waiting * (1 + self.double) + 2 * self.double
 
     def wants(self, clock: Clock, since: int, step: int) -> bool:
         """Whether all steps between have noise."""

@@ -126,16 +126,17 @@ def natural_field(system: System, seed: int) -> float:
 
 @attrs.frozen
 class Room:
-    """What copies that live on take beside the run."""
+    """What an observable keeps of waiting times beside the run."""
 
     label: str
     device: torch.device
     vector: int
     """Bytes of one vector a replica, as large as x."""
+    kept: str = "copies that live on"
 
     @classmethod
-    def of(cls, label: str, context: Context, system: System) -> Room:
-        return cls(label, context.device, context.journey.replicas * system.dof * context.dtype.itemsize)
+    def of(cls, label: str, context: Context, system: System, kept: str = "copies that live on") -> Room:
+        return cls(label, context.device, context.journey.replicas * system.dof * context.dtype.itemsize, kept)
 
     def refuse(self, vectors: int, waiting: int) -> None:
         """Refuses so many vectors for so many waiting times where they don't fit.
@@ -147,6 +148,6 @@ class Room:
         free = torch.cuda.mem_get_info(self.device)[0] if on_gpu else psutil.virtual_memory().available
         if needed > free:
             raise Refusal(
-                f"observables.{self.label}: copies that live on from {waiting} waiting times need {needed / 1e9:.3g} GB, but "
+                f"observables.{self.label}: {self.kept} from {waiting} waiting times need {needed / 1e9:.3g} GB, but "
                 f"{free / 1e9:.3g} GB are free on {self.device}; take fewer waiting times or replicas"
             )

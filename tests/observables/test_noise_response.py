@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import torch
 from tests.engine_tools import load, tables
 from tests.models import FreeSpins, begin, context, dynamics
-from tests.observables.aging import agrees, built, curvature, in_equilibrium, two_times
+from tests.observables.aging import agrees, built, crowd, curvature, in_equilibrium, two_times
 
 import glassyrun
 from glassyrun import Refusal, Schedule
@@ -133,6 +135,39 @@ def test_pairs_with_steps_that_have_no_noise_are_left_out() -> None:
             expected = t_w + t <= 4 or t_w >= 6 or (t == 0 and t_w in (4, 6))
             found = np.isfinite(ds.noise_response.isel(t_w=t_w, t=t)).all().item()
             assert found == expected or t == 0, (t_w, t)
+
+
+@pytest.mark.parametrize(("dtype", "vectors"), [("float64", 2 * 6 + 2), ("float32", 3 * 6 + 4)])
+def test_what_it_keeps_is_refused_where_it_is_not_free(dtype: str, vectors: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """x, and a sum in float64, of each of six waiting times; a sum and the noise of a step beside them."""
+    import psutil
+
+    size = vectors * 3 * 1_000 * torch.finfo(getattr(torch, dtype)).bits // 8
+    spec = tables(
+        "quadratic",
+        "langevin",
+        system={"kind": "quadratic", "n": 1_000, "terms": 1},
+        ensemble={"replicas": 3},
+        schedule={"horizon": 1.0, "t_w": {"from": 0.0, "to": 0.5, "n": 6}, "t": [0.0, 0.5]},
+        run={"dtype": dtype, "threads": 1},
+        observables=[{"kind": "noise_response"}],
+    )
+    setting = load(spec)
+
+    def free(amount: int) -> None:
+        monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": amount, "total": 10**12}))
+
+    options = setting.observables[0]
+    observable = options.build(
+        attrs.evolve(crowd(options, 3), dtype=getattr(torch, dtype)), QuadraticOptions(n=1_000, terms=1).build(context("system"))
+    )
+    warm = dynamics("langevin", FreeSpins(5), dt=0.1, temperature=0.5)
+    free(size)
+    observable.suits([warm], Schedule.of(setting))
+    free(size - 1)
+    told = f"observables.noise_response: x and sums of noise from 6 waiting times need {size / 1e9:.3g} GB, but"
+    with pytest.raises(Refusal, match=re.escape(told)):
+        observable.suits([warm], Schedule.of(setting))
 
 
 def test_suits_is_asked_of_any_grids() -> None:
