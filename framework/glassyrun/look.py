@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis, XAxis
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.figure import Figure
@@ -108,8 +108,10 @@ def label_decades(axis: Axis) -> None:
         power = int(np.floor(np.log10(value) + 1e-9))
         digit = round(value / 10.0**power)
         few = (1, 2, 5) if high / low > 4 else (1, 2, 3, 4, 5, 6, 8)
-        if high / low < 4 or (high / low < 100 and 1e-3 < low < high < 1e5):
-            return f"${number(value)}$" if digit in few else ""
+        short = 1e-3 < low < high < 1e5
+        if high / low < (100 if short or not isinstance(axis, XAxis) else 4):
+            told = number(value) if short else rf"{digit} \times 10^{{{power}}}"
+            return f"${told}$" if digit in few else ""
         return f"$10^{{{power}}}$" if digit == 1 else ""
 
     axis.set_major_formatter(FuncFormatter(text))

@@ -97,7 +97,7 @@ def test_chi4(axes: Axes) -> None:
     found = analysis.chi4(glass(RNG(0)), dof=100)
     assert figures.chi4(found, axes, t_w=10) is axes
     assert legend(axes) == ["initial state and noise"]  # one sample: of disorder there is nothing to draw
-    assert axes.get_title() == "$t_w = 10$"
+    assert axes.get_ylabel().endswith("$t_w = 10$")
 
 
 def test_side_by_side(axes: Axes) -> None:

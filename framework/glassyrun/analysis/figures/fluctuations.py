@@ -25,8 +25,8 @@ def chi4(found: xr.Dataset, ax: Axes | None = None, *, t_w: float) -> Axes:
         band(axes, one.t, part["chi4_interval"], kind(place)["color"])
     axes.axhline(0, color="0.6", linewidth=0.6)
     logarithmic(axes, "x")
-    axes.set(xlabel=label(one.t), ylabel=r"$\chi_4(t_w, t_w + t)$", title=f"$t_w = {number(float(one.t_w))}$")
-    axes.legend(loc="upper left")
+    axes.set(xlabel=label(one.t), ylabel=rf"$\chi_4(t_w, t_w + t)$, $t_w = {number(float(one.t_w))}$")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
     return axes
 
 

@@ -60,7 +60,7 @@ def diffusion(
         axes.plot(s, expected, color=KINDS[number], linestyle=":", linewidth=1, label="" if number else "white noise of size $D$")
     logarithmic(axes, "x", "y")
     axes.set(xlabel="white steps $s$", ylabel=DELTA)
-    axes.legend(loc="upper left")
+    axes.legend(loc="lower right")
     return axes
 
 
