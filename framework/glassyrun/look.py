@@ -146,10 +146,12 @@ def save(figure: Figure, targets: Sequence[Path]) -> list[Path]:
     """
     try:
         for target in targets:
+            if target.suffix[1:].lower() not in figure.canvas.get_supported_filetypes():
+                raise StorageError(f"{target}: there is no such format; let the name end in .png, .svg or .pdf")
             with storage("writing", target), mpl.rc_context(STYLE):
-                figure.savefig(target, metadata=TIMELESS.get(target.suffix, {}))
+                figure.savefig(target, metadata=TIMELESS.get(target.suffix.lower(), {}))
     except ValueError as error:
-        raise StorageError(f"{targets[0]}: {error}; let the name end in .png, .svg or .pdf") from error
+        raise StorageError(f"{targets[0]}: what is there can't be drawn: {' '.join(str(error).split())}") from error
     finally:
         plt.close(figure)
     return list(targets)

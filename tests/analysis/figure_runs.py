@@ -18,6 +18,15 @@ def descent(floor: float = 0.0) -> xr.Dataset:
     return one_time(curves + floor, TIME)
 
 
+def crossed(t2: float) -> xr.Dataset:
+    """What `regimes` may give: t₁ = 3.2 (2.3 to 4.4), and t₂ (a tenth less to a tenth more), NaN where not reached."""
+    found = xr.Dataset({"bottom": 0.0, "t1": 3.2, "t2": t2})
+    for name, (low, high) in {"t1": (2.3, 4.4), "t2": (0.9 * t2, 1.1 * t2)}.items():
+        found[f"{name}_interval"] = ("bound", [low, high])
+    found["t2"].attrs["reason"] = "not reached"
+    return found
+
+
 def ages(factor: float = 1.0, seed: int = 0) -> xr.Dataset:
     """Δ = F(t/t_w^0.7), with waiting time 0; the clock of the flow goes `factor` times as fast."""
     rng = np.random.default_rng(seed)

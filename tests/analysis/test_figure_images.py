@@ -11,16 +11,18 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import NullFormatter
 from tests.analysis import figure_runs as of
 
-from glassyrun.analysis import recipes
+from glassyrun.analysis import figures, recipes
 from glassyrun.figure_list import FIGURES
 
 Case = tuple[str, Callable[[], list[xr.Dataset]], dict[str, Any]]
@@ -55,7 +57,16 @@ def titled(*runs: xr.Dataset) -> list[xr.Dataset]:
     return [run.assign_attrs(title=title) for run, title in zip(runs, ("one", "the other"), strict=True)]
 
 
+BY_HAND: dict[str, Callable[[], Axes]] = {
+    "regimes": lambda: figures.regimes(of.descent(), of.crossed(138.0)),
+    "regimes_not_reached": lambda: figures.regimes(of.descent(0.2), of.crossed(np.nan)),
+}
+"""How passages are drawn, apart from how they are found."""
+
+
 def drawn(case: str) -> Figure:
+    if case in BY_HAND:
+        return BY_HAND[case]().figure
     name, runs, options = CASES[case]
     return getattr(recipes, name)(*runs(), **options).figure
 

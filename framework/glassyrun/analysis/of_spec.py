@@ -16,15 +16,15 @@ def table_of(run: xr.Dataset, name: str) -> dict[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def temperature_of(run: xr.Dataset, given: float | None = None) -> float:
+def temperature_of(run: xr.Dataset) -> float:
     """The temperature of the bath.
 
     Raises:
-        Refusal: if none is given and the spec has no single one.
+        Refusal: if the spec has no single one.
     """
-    known = table_of(run, "dynamics").get("temperature") if given is None else given
+    known = table_of(run, "dynamics").get("temperature")
     if not isinstance(known, (int, float)):
-        raise Refusal("the spec of this run has no single temperature; give it with --temperature")
+        raise Refusal(f"the spec of {run.attrs.get('title', 'this run')} has no single temperature in [dynamics]")
     return float(known)
 
 

@@ -6,7 +6,8 @@ the options of the command line. What the runs do not give is a `Refusal` in one
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import xarray as xr
@@ -18,9 +19,11 @@ from glassyrun.analysis import figures
 from glassyrun.analysis.labels import sweep_dims
 from glassyrun.analysis.of_spec import check_bottom, shared_start, temperature_of
 from glassyrun.errors import Refusal
-from glassyrun.look import new_axes
+from glassyrun.look import mean, new_axes
 
 Window = tuple[float, float]
+TIME, WAITING, PAIRS = ("time",), ("t_w",), ("t_w", "t")
+"""Over which dimensions a figure needs a variable."""
 EVERYTHING: Window = (0.0, np.inf)
 OBSERVABLE = {
     "displacement_fourth": "displacement",
@@ -39,21 +42,23 @@ def summary(run: xr.Dataset) -> Figure:
 
 
 def regimes(run: xr.Dataset, *, bottom: float | None = None, variable: str = "energy") -> Axes:
-    needs([run], variable)
+    needs([run], {variable: TIME})
     check_bottom(run, variable, bottom)
-    found = analysis.regimes(run, variable=variable, bottom=bottom)
-    return figures.regimes(run, determined(found, "remaining"), variable=variable)
+    found = determined(analysis.regimes(run, variable=variable, bottom=bottom), "remaining")
+    if not bool((mean(run[variable]).where(run.time > 0) > found["bottom"]).any()):
+        raise Refusal(f"no {variable} is above {float(found['bottom']):g}; give another --bottom")
+    return figures.regimes(run, found, variable=variable)
 
 
 def collapse(run: xr.Dataset, *, after: float | None = None, bottom: float | None = None, window: Window = EVERYTHING) -> Axes:
-    needs([run], "msd", "gradient_noise")
+    needs([run], {"msd": PAIRS, "gradient_noise": WAITING})
     since = arrival(run, after, bottom)
     found = determined(analysis.rescale_by_noise(run, after=since, lags=window), "rescaled")
     return figures.collapse(run, found, after=since)
 
 
 def diffusion(*runs: xr.Dataset, after: float | None = None, bottom: float | None = None, window: Window = EVERYTHING) -> Axes:
-    needs(runs, "msd", "gradient_noise")
+    needs(runs, {"msd": PAIRS, "gradient_noise": WAITING})
     axes = new_axes()
     for number, run in enumerate(runs):
         since = arrival(run, after, bottom)
@@ -65,14 +70,14 @@ def diffusion(*runs: xr.Dataset, after: float | None = None, bottom: float | Non
 def aging(
     run: xr.Dataset, *, variable: str = "msd", window: Window = EVERYTHING, amplitude: Literal["common", "free"] = "common"
 ) -> Axes:
-    needs([run], variable)
+    needs([run], {variable: PAIRS})
     found = determined(analysis.aging(run, variable=variable, lags=window, amplitude=amplitude), "mu")
     return figures.aging(run, found, variable=variable, normalised=amplitude == "free")
 
 
 def relaxation(run: xr.Dataset, *, level: float = 1 / np.e, variable: str | None = None) -> Axes:
     variable = variable or ("epsilon_overlap" if "epsilon_overlap" in run else "overlap")
-    needs([run], variable)
+    needs([run], {variable: PAIRS})
     remedy = "take another --level, or let the run go on"
     found = determined(analysis.relaxation_time(run, variable=variable, level=level), "tau", remedy=remedy)
     return figures.relaxation(run, found, level=level)
@@ -90,19 +95,19 @@ def effective_temperature(run: xr.Dataset, *, temperature: float | None = None, 
 
 
 def chi4(run: xr.Dataset, *, t_w: float | None = None, variable: str = "overlap") -> Axes:
-    needs([run], variable)
+    needs([run], {variable: PAIRS})
     found = determined(analysis.chi4(run, variable=variable, shared_start=shared_start(run)), "chi4")
     return figures.chi4(found, t_w=late(run[variable]) if t_w is None else t_w)
 
 
 def alpha2(run: xr.Dataset) -> Axes:
-    needs([run], "msd", "displacement_fourth")
+    needs([run], {"msd": PAIRS, "displacement_fourth": PAIRS})
     return figures.alpha2(determined(analysis.alpha2(run), "alpha2"))
 
 
 def superposition(*runs: xr.Dataset, t_w: float | None = None, variable: str = "overlap", window: Window = (0.05, 0.9)) -> Axes:
     several(runs, "of different temperature")
-    needs(runs, variable)
+    needs(runs, {variable: PAIRS})
     hotter = sorted(runs, key=temperature_of)
     along = xr.DataArray([temperature_of(run) for run in hotter], dims="temperature", name="temperature")
     ds = xr.concat(
@@ -121,7 +126,7 @@ def superposition(*runs: xr.Dataset, t_w: float | None = None, variable: str = "
 
 
 def sgd_temperature(*runs: xr.Dataset) -> Axes:
-    needs(runs, "gradient_noise")
+    needs(runs, {"gradient_noise": ()})
     axes = new_axes()
     for number, run in enumerate(runs):
         found = determined(analysis.sgd_temperature(run), "temperature")
@@ -131,24 +136,22 @@ def sgd_temperature(*runs: xr.Dataset) -> Axes:
 
 def fixed_ratio(*runs: xr.Dataset, variable: str = "energy") -> Axes:
     several(runs, "of SGD, of which two have one α/((1−β)B)")
-    needs(runs, variable)
+    needs(runs, {variable: TIME})
     return figures.fixed_ratio(runs, determined(analysis.fixed_ratio(runs, variable=variable), "spread"), variable=variable)
 
 
 def compare(*runs: xr.Dataset, variable: str = "energy_fallen", t_w: float | None = None) -> Axes:
     several(runs, "of different systems")
     measured = variable.removesuffix("_fallen")
-    needs(runs, measured)
+    needs(runs, {measured: TIME if variable != measured else ()})
     found = determined(analysis.compare(*runs, variables=[measured]), measured)
     return figures.side_by_side(found, variable=variable, t_w=t_w)
 
 
 def finite_size(*runs: xr.Dataset, time: float | None = None, variable: str = "energy", exponent: float | None = None) -> Axes:
     several(runs, "of different size")
-    needs(runs, variable)
-    if "time" not in runs[0][variable].dims:
-        raise Refusal(f"it shows a variable over time, and {variable} is none")
-    parts = xr.align(*[run[[variable]] for run in runs], join="inner", exclude=("sample", "replica"))
+    needs(runs, {variable: TIME})
+    parts = xr.align(*[run[[variable]].reset_coords(drop=True) for run in runs], join="inner", exclude=("sample", "replica"))
     parts = [part.assign_attrs(run.attrs) for part, run in zip(parts, runs, strict=True)]
     if not parts[0].sizes["time"]:
         raise Refusal("the runs share no times; give them one schedule")
@@ -159,26 +162,31 @@ def finite_size(*runs: xr.Dataset, time: float | None = None, variable: str = "e
 
 def _responses(run: xr.Dataset, temperature: float | None, window: Window | None) -> tuple[float, xr.Dataset]:
     response = "noise_response" if "noise_response" in run and "response" not in run else "response"
-    needs([run], "overlap", response)
-    known = temperature_of(run, temperature)
+    needs([run], {"overlap": PAIRS, response: PAIRS})
+    try:
+        known = temperature_of(run) if temperature is None else temperature
+    except Refusal as reason:
+        raise Refusal(f"{reason}; give it with --temperature") from None
     return known, analysis.fdt(run, temperature=known, window=window, response=response)
 
 
-def needs(runs: Any, *names: str) -> None:
-    """Whether the runs have these variables, over the dimensions of a run.
+def needs(runs: Sequence[xr.Dataset], variables: Mapping[str, Sequence[str]]) -> None:
+    """Whether the runs have these variables, over these dimensions and no others but those of a run.
 
     Raises:
         Refusal: if not.
     """
     for run in runs:
         who = f"{run.attrs.get('title', 'one run')}: " if len(runs) > 1 else ""
-        for name in names:
+        for name, grid in variables.items():
             if name not in run:
                 held = ", ".join(map(str, run.data_vars)) or "nothing"
                 kind = OBSERVABLE.get(name, name)
-                raise Refusal(
-                    f'{who}{name} was not measured, only {held}; add [[observables]] with kind = "{kind}" to the spec and run it anew'
-                )
+                told = f'add [[observables]] with kind = "{kind}" to the spec and run it anew'
+                raise Refusal(f"{who}{name} was not measured, only {held}; {told}")
+            if not set(grid) <= set(run[name].dims):
+                over = ", ".join(str(dim) for dim in run[name].dims)
+                raise Refusal(f"{who}{name} is over {over}, and this figure is of a variable over {', '.join(grid)}")
             extra = sweep_dims(run[[name]])
             if extra:
                 raise Refusal(f"{who}{name} has the dimension {extra[0]}; select one point of it, with isel, and save that")
@@ -186,7 +194,7 @@ def needs(runs: Any, *names: str) -> None:
                 raise Refusal(f"{who}{name} has no readings yet; let the run go on")
 
 
-def several(runs: Any, which: str) -> None:
+def several(runs: Sequence[xr.Dataset], which: str) -> None:
     if len(runs) < 2:
         raise Refusal(f"it is of two runs or more {which}; name all of them")
 
@@ -207,7 +215,7 @@ def arrival(run: xr.Dataset, given: float | None, bottom: float | None) -> float
     """t₂, from which on the run is at the bottom."""
     if given is not None:
         return given
-    needs([run], "energy")
+    needs([run], {"energy": TIME})
     check_bottom(run, "energy", bottom)
     found = analysis.regimes(run, bottom=bottom)
     return float(determined(found, "t2", remedy="say with --after from which waiting time on it is at the bottom")["t2"])

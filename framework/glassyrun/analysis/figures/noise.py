@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from glassyrun.analysis.diffusion import at_the_bottom, flow_step
 from glassyrun.analysis.sampling import sampling_of
-from glassyrun.look import DELTA, KINDS, band, family, kind, label, logarithmic, mean, new_axes
+from glassyrun.look import DELTA, KINDS, band, family, kind, label, logarithmic, mean, new_axes, plain
 
 
 def collapse(ds: xr.Dataset, found: xr.Dataset, ax: Axes | None = None, *, after: float = 0.0, scaled: bool = True) -> Axes:
@@ -75,7 +75,7 @@ def sgd_temperature(found: xr.Dataset, ax: Axes | None = None, *, number: int = 
     curve = found["temperature"]
     along = str(curve.dims[0])
     later = curve[along].values > 0
-    axes.plot(curve[along][later], curve[later], **kind(number), marker=".", label=name)
+    axes.plot(curve[along][later], curve[later], **kind(number), marker=".", label=plain(name) if name else None)
     band(axes, curve[along][later], found["temperature_interval"][later], KINDS[number % len(KINDS)])
     temperature = r"$\alpha\, \mathrm{tr}\, C / (2\, \mathrm{dof}\, (1 - \beta))$"
     logarithmic(axes, "x", "y")

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from glassyrun.analysis.null_model import NullModel
 from glassyrun.analysis.trajectories import Array
-from glassyrun.look import DELTA, KINDS, family, label, logarithmic, mean, new_axes
+from glassyrun.look import DELTA, KINDS, family, label, logarithmic, mean, new_axes, plain
 
 
 def aging(
@@ -41,11 +41,12 @@ def aging(
         shift = float(mu) if np.isfinite(float(mu)) else 0.0
         scaled = data / _heights(data, shift) if normalised else data
         family(axes, scaled, bar=not dashed, shift=shift, linestyle="--" if dashed else "-", linewidth=0.8 if dashed else 1.4)
-    for linestyle, name, mu in (("-", "measured", found["mu"]), ("--", "null model", found["mu_null"])):
+    for linestyle, source, mu in (("-", "measured", found["mu"]), ("--", "null model", found["mu_null"])):
         told = rf"$\mu = {float(mu):.2f}$" if np.isfinite(float(mu)) else r"$\mu$ not determined"
-        axes.plot([], [], color="0.3", linestyle=linestyle, label=f"{name}, {told}")
+        axes.plot([], [], color="0.3", linestyle=linestyle, label=f"{source}, {told}")
     logarithmic(axes, "x", "y")
-    axes.set(xlabel=r"$t / t_w^\mu$", ylabel=f"{DELTA}, scaled" if normalised else DELTA)
+    name = DELTA if variable == "msd" else plain(curves.attrs.get("long_name", variable))
+    axes.set(xlabel=r"$t / t_w^\mu$", ylabel=f"{name}, scaled" if normalised else name)
     axes.legend(loc="lower right")
     return axes
 

@@ -1,0 +1,215 @@
+"""`glassyrun plot`: every figure from files of results, its options, and what it says where a run does not give it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+import xarray as xr
+from tests.analysis import figure_runs as of
+from tests.analysis.test_figure_images import CASES
+from tests.cli.conftest import Said
+
+import glassyrun
+from glassyrun.analysis import recipes
+from glassyrun.cli import FigureOptions
+from glassyrun.figure_files import told_apart
+from glassyrun.figure_list import FIGURES
+
+Say = Callable[..., Said]
+
+
+def written(runs: list[xr.Dataset]) -> list[Path]:
+    paths = [Path(f"{number}.nc") for number in range(len(runs))]
+    for run, path in zip(runs, paths, strict=True):
+        run.to_netcdf(path)
+    return paths
+
+
+def typed(options: dict[str, object]) -> list[str]:
+    words: list[str] = []
+    for name, value in options.items():
+        words += [f"--{name.replace('_', '-')}", *(map(str, value) if isinstance(value, tuple) else [str(value)])]
+    return words
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("summary_g")])
+def test_every_figure_from_files(say: Say, here: Path, case: str) -> None:
+    name, runs, options = CASES[case]
+    paths = written(runs())
+    said = say("plot", *paths, "--figure", name, *typed(options))
+    where = f"{name}.png" if len(paths) > 1 else f"0_{name}.png"
+    assert (said.code, said.out, said.err) == (0, f"{where}\n", "")
+    assert (here / where).read_bytes()[:4] == b"\x89PNG"
+
+
+def test_every_figure_has_a_recipe_and_every_option_is_one_of_a_recipe() -> None:
+    known = {
+        key
+        for name in FIGURES
+        for key, about in inspect.signature(getattr(recipes, name)).parameters.items()
+        if about.kind == about.KEYWORD_ONLY
+    }
+    assert known == set(get_type_hints(FigureOptions))
+
+
+def test_the_help_lists_the_figures(say: Say) -> None:
+    said = say("plot", "--help")
+    assert said.code == 0
+    for name in FIGURES:
+        assert f"{name}: " in said.out
+
+
+def test_of_a_run_and_of_several(say: Say, here: Path) -> None:
+    """A figure of one run is drawn for each, beside its result, in each format; runs of one title are called by their places."""
+    for seed in (1, 2):
+        say("line.toml", "--quiet", "--set", f"seed={seed}", "--set", "ensemble.replicas=3", "-o", f"runs/a,seed={seed}")
+    said = say("plot", "runs/a,seed=1", "runs/a,seed=2/result.nc", "--figure", "regimes", "--format", "svg", "--format", "pdf")
+    assert said.out.splitlines() == [f"runs/a,seed={seed}/regimes.{suffix}" for seed in (1, 2) for suffix in ("svg", "pdf")]
+    said = say("plot", "runs/a,seed=1", "runs/a,seed=2", "--figure", "compare", "--variable", "energy", "-o", "both.svg")
+    assert said.out == "both.svg\n"
+    drawn = (here / "both.svg").read_text()
+    assert "seed=1" in drawn
+    assert "seed=2" in drawn
+    assert "a,seed" not in drawn
+    assert say("plot", "runs/a,seed=1").out == "runs/a,seed=1/summary.png\n"
+
+
+def test_titles_that_differ_stay() -> None:
+    runs = [xr.Dataset(attrs={"title": title}) for title in "ab"]
+    assert [run.attrs["title"] for run in told_apart(runs, [Path("x"), Path("y")])] == ["a", "b"]
+
+
+def few(ds: xr.Dataset) -> xr.Dataset:
+    return ds.isel(replica=slice(2))
+
+
+REFUSED: dict[str, tuple[list[xr.Dataset], list[str], int, str]] = {
+    "no such figure": (
+        [of.descent()],
+        ["--figure", "agin"],
+        2,
+        "--figure agin: did you mean 'aging'?; there are summary, regimes, ",
+    ),
+    "an option of another figure": (
+        [of.ages()],
+        ["--figure", "aging", "--level", "0.5"],
+        2,
+        "--level: the figure aging knows --variable, --window, --amplitude",
+    ),
+    "no options": ([of.uneven()], ["--figure", "alpha2", "--level", "0.5"], 2, "--level: the figure alpha2 knows no options"),
+    "one output for two": (
+        [of.ages(), of.ages()],
+        ["--figure", "aging", "-o", "a.png"],
+        2,
+        "--output a.png: the figure aging is of one run, and there are 2; leave --output out",
+    ),
+    "not measured": (
+        [of.ages()],
+        ["--figure", "alpha2"],
+        2,
+        "0.nc: no figure alpha2: displacement_fourth was not measured, only msd; "
+        'add [[observables]] with kind = "displacement" to the spec and run it anew',
+    ),
+    "one run is not two": (
+        [of.descent()],
+        ["--figure", "compare"],
+        2,
+        "0.nc: no figure compare: it is of two runs or more of different systems; name all of them",
+    ),
+    "over other dimensions": (
+        [of.ages()],
+        ["--figure", "regimes", "--variable", "msd"],
+        2,
+        "0.nc: no figure regimes: msd is over sample, replica, t_w, t, and this figure is of a variable over time",
+    ),
+    "a sweep": (
+        [xr.concat([of.ages(), of.ages()], "rate")],
+        ["--figure", "aging"],
+        2,
+        "0.nc: no figure aging: msd has the dimension rate; select one point of it, with isel, and save that",
+    ),
+    "nothing read yet": (
+        [of.ages().where(False)],
+        ["--figure", "aging"],
+        2,
+        "0.nc: no figure aging: msd has no readings yet; let the run go on",
+    ),
+    "too few replicas": (
+        [few(of.ages())],
+        ["--figure", "aging"],
+        2,
+        "0.nc: no figure aging: an error needs 3 samples or 3 replicas",
+    ),
+    "an unknown bottom": (
+        [of.descent(-1.0)],
+        ["--figure", "regimes"],
+        2,
+        "0.nc: no figure regimes: energies are negative and the bottom of this landscape is not known; give its energy with --bottom",
+    ),
+    "a bottom above": (
+        [of.descent()],
+        ["--figure", "regimes", "--bottom", "2"],
+        2,
+        "0.nc: no figure regimes: no energy is above 2; give another --bottom",
+    ),
+    "no arrival": (
+        [of.diffusing().isel(replica=slice(4)).assign(of.descent(0.2).isel(replica=slice(4)))],
+        ["--figure", "collapse"],
+        2,
+        "0.nc: no figure collapse: not reached: at ",
+    ),
+    "no temperature": (
+        [of.responding()],
+        ["--figure", "fdt"],
+        2,
+        "0.nc: no figure fdt: the spec of synthetic has no single temperature in [dynamics]; give it with --temperature",
+    ),
+    "no lags shared": (
+        [of.warm(1.0, 1.0), of.warm(0.8, 1.0).assign_coords(t=lambda ds: ds.t + 0.25)],
+        ["--figure", "superposition"],
+        2,
+        "2 runs: no figure superposition: the runs share no waiting times or lags; give them one schedule",
+    ),
+    "no times shared": (
+        [of.sized(64), of.sized(128).assign_coords(time=lambda ds: ds.time + 0.25)],
+        ["--figure", "finite_size"],
+        2,
+        "2 runs: no figure finite_size: the runs share no times; give them one schedule",
+    ),
+    "no result": (
+        [xr.Dataset({"a": ("b", [1.0])})],
+        [],
+        5,
+        "0.nc: found a, and no variable over time or (t_w, t) as a run writes it",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_a_run_does_not_give_is_said_in_one_sentence(say: Say, here: Path, case: str) -> None:
+    runs, arguments, code, told = REFUSED[case]
+    said = say("plot", *written(runs), *arguments)
+    assert (said.code, said.out) == (code, "")
+    assert said.err.startswith(f"glassyrun: {told}")
+    assert said.err.count("\n") == 1
+
+
+def test_what_is_no_netcdf_is_told(say: Say, here: Path) -> None:
+    (here / "a.nc").write_bytes(b"nothing of the kind")
+    said = say("plot", "a.nc")
+    assert said.code == 5
+    assert said.err.startswith("glassyrun: a.nc: can't be read as netCDF (")
+    assert said.err.endswith("; give a run directory, or a .nc file that glassyrun wrote\n")
+
+
+def test_a_file_that_can_not_be_written_is_told(say: Say, here: Path) -> None:
+    (path,) = written([of.descent()])
+    said = say("plot", path, "-o", "none/a.png")
+    assert said.code == 5
+    assert said.err.startswith("glassyrun: none/a.png: writing failed: ")
+    with pytest.raises(glassyrun.StorageError, match=r"a\.xyz: there is no such format"):
+        list(glassyrun.plot.draw("summary", [path], Path("a.xyz")))
