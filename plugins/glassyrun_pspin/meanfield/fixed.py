@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import attrs
 import numpy as np
@@ -15,6 +16,8 @@ from glassyrun_pspin.meanfield.fixed_loops import march
 ORDER = 3
 MOST_STEPS = 8000
 """Beyond it C and R take more than a gigabyte."""
+AT_ONCE = 16
+"""Rows between two times at which whoever waits may stop it."""
 
 
 @attrs.frozen(eq=False)
@@ -44,11 +47,12 @@ class Square:
         return -np.asarray(value) / self.step
 
 
-def solve_fixed(equations: Equations, horizon: float, step: float) -> Square:
+def solve_fixed(equations: Equations, horizon: float, step: float, heed: Callable[[], None] = lambda: None) -> Square:
     """The solution up to a time by a predictor-corrector method of third order; the cost grows like (horizon/step)³.
 
     Integrals over the memory are Gregory's rule of third order on each side of t′; time goes on by an Adams-Moulton corrector
-    after an Adams-Bashforth predictor, and C(t,t) along t′. Neither C(t,t) = 1 nor μ = T − pE is imposed.
+    after an Adams-Bashforth predictor, and C(t,t) along t′. Neither C(t,t) = 1 nor μ = T − pE is imposed. `heed` is called every few rows,
+    and may raise.
 
     Raises:
         Refusal: if the grid has more than 8000 steps, or the step is not stable.
@@ -61,20 +65,25 @@ def solve_fixed(equations: Equations, horizon: float, step: float) -> Square:
         )
     n = count + 1
     C, R, mu, energy = np.zeros((n, n)), np.zeros((n, n)), np.zeros(n), np.zeros(n)
-    march(C, R, mu, energy, step, equations.kernels, equations.temperature, equations.beta)
+    slopes, e = np.zeros((2, 2, n)), equations
+    for begin in range(0, n, AT_ONCE):
+        heed()
+        march(C, R, mu, energy, step, e.kernels, e.temperature, e.beta, slopes, begin, min(begin + AT_ONCE, n))
     if not np.isfinite(energy[-1]):
         raise Refusal(f"the step {step:g} is too long for these equations; take at most {0.35 / equations.rate:.2g}")
     return Square(step, C, R, mu, energy)
 
 
-def extrapolated(equations: Equations, horizon: float, step: float) -> tuple[Square, Square]:
+def extrapolated(
+    equations: Equations, horizon: float, step: float, heed: Callable[[], None] = lambda: None
+) -> tuple[Square, Square]:
     """Two steps, `step` and half of it, combined to fourth order on the coarser grid; and the error of the finer one.
 
     The error is what the extrapolation has taken away, and so is larger than that of the result.
     """
     coarse, fine = (
-        solve_fixed(equations, horizon, step),
-        solve_fixed(equations, math.ceil(horizon / step - 1e-9) * step, step / 2),
+        solve_fixed(equations, horizon, step, heed),
+        solve_fixed(equations, math.ceil(horizon / step - 1e-9) * step, step / 2, heed),
     )
     factor = 2**ORDER
     best: list[np.ndarray] = []

@@ -141,17 +141,19 @@ def first_step(begin, h, now, end, old, i):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def march(C, R, mu, energy, h, kernels, temperature, beta):  # type: ignore[no-untyped-def]
-    """Predictor (Adams-Bashforth, 2nd order) and corrector (Adams-Moulton, 3rd) row by row; fills C, R [time, time ≤], μ, E.
+def march(C, R, mu, energy, h, kernels, temperature, beta, slopes, begin, end):  # type: ignore[no-untyped-def]
+    """Rows begin ≤ i < end by a predictor (Adams-Bashforth, 2nd order) and corrector (Adams-Moulton, 3rd); fills C, R [time, time ≤], μ, E.
 
-    The first step after t′ has no slope before it, and `first_step` takes one after it; in the first rows it is Heun's.
+    The first step after t′ has no slope before it, and `first_step` takes one after it; in the first rows it is Heun's. `slopes`
+    [2, C or R, time] has those of the last two rows, of row i at i mod 2, and is 0 at first.
     """
-    n = len(mu)
-    old_c, old_r, now_c, now_r = np.zeros(n), np.zeros(n), np.zeros(n), np.zeros(n)
-    end_c, end_r = np.empty(n), np.empty(n)
-    C[0, 0] = R[0, 0] = 1.0
-    mu[0], energy[0] = slope(C, R, 0, h, kernels, temperature, beta, now_c, now_r)
-    for i in range(1, n):
+    end_c, end_r = np.empty(len(mu)), np.empty(len(mu))
+    if begin == 0:
+        C[0, 0] = R[0, 0] = 1.0
+        mu[0], energy[0] = slope(C, R, 0, h, kernels, temperature, beta, slopes[0, 0], slopes[0, 1])
+    for i in range(max(begin, 1), end):
+        now_c, now_r = slopes[(i - 1) % 2, 0], slopes[(i - 1) % 2, 1]
+        old_c, old_r = slopes[i % 2, 0], slopes[i % 2, 1]
         for j in range(i):
             e = 0.5 * h if j < i - 1 else 0.0
             C[i, j] = C[i - 1, j] + h * now_c[j] + e * (now_c[j] - old_c[j])
@@ -169,6 +171,5 @@ def march(C, R, mu, energy, h, kernels, temperature, beta):  # type: ignore[no-u
             j = i - 1
             C[i, j] = first_step(C[j, j], h, now_c, end_c, old_c, i)
             R[i, j] = first_step(R[j, j], h, now_r, end_r, old_r, i)
-        now_c, now_r, old_c, old_r = old_c, old_r, now_c, now_r
-        mu[i], energy[i] = slope(C, R, i, h, kernels, temperature, beta, now_c, now_r)
+        mu[i], energy[i] = slope(C, R, i, h, kernels, temperature, beta, old_c, old_r)
         C[i, i] = diagonal(C, R, mu, i, h, kernels, temperature, beta)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
@@ -59,15 +60,21 @@ class Graded:
         return len(self.times) - 1
 
 
-def solve_graded(equations: Equations, horizon: float, resolution: Resolution) -> Graded:
+class TooCoarse(Refusal):
+    """Newton's method does not converge: the grid is too coarse for so long a time."""
+
+
+def solve_graded(equations: Equations, horizon: float, resolution: Resolution, heed: Callable[[], None] = lambda: None) -> Graded:
     """The solution up to a time; the cost grows like (ln horizon)³.
 
+    `heed` is called at every pass over a row, some tenths of a second at most, and may raise, so that whoever waits can stop it.
+
     Raises:
-        Refusal: if Newton's method does not converge: the grid is too coarse for so long a time.
+        TooCoarse: if Newton's method does not converge.
     """
     threads = min(MOST_THREADS, available_cores())
     with ThreadPoolExecutor(threads) as pool:
-        march = _March.begin(equations, horizon, resolution, pool, threads)
+        march = _March.begin(equations, horizon, resolution, pool, threads, heed)
         while march.k < len(march.times):
             march.step()
     return Graded(equations, march.history, march.times, march.mu, march.energy)
@@ -86,18 +93,25 @@ class _March:
     pool: ThreadPoolExecutor
     threads: int
     """They share out the columns of a row; no bit depends on their number."""
+    heed: Callable[[], None]
     k: int = 0
 
     @classmethod
     def begin(
-        cls, equations: Equations, horizon: float, resolution: Resolution, pool: ThreadPoolExecutor, threads: int
+        cls,
+        equations: Equations,
+        horizon: float,
+        resolution: Resolution,
+        pool: ThreadPoolExecutor,
+        threads: int,
+        heed: Callable[[], None],
     ) -> _March:
         """Rows up to the seam, from the fixed-step scheme."""
         a, du, dv = 0.7 / equations.rate, resolution.columns, resolution.rows
         c = 2.5 * a
         spacing = 0.6 * a * du
         seam = math.ceil(10 * c / spacing) * spacing
-        square, start = extrapolated(equations, seam, spacing)[0], extrapolated(equations, 12 * spacing, spacing / 8)[0]
+        square, start = (extrapolated(equations, *to, heed)[0] for to in ((seam, spacing), (12 * spacing, spacing / 8)))
         first = math.ceil(math.log1p(0.5 * seam / c) / dv)
         last = max(math.ceil(math.log1p(horizon / c) / dv), math.ceil(math.log1p(seam / c) / dv) + 1)
         times = c * np.expm1(dv * np.arange(first, last + 1))
@@ -115,7 +129,7 @@ class _March:
             dv,
             first,
         )
-        march = cls(equations, resolution, history, times, np.zeros(len(times)), np.zeros(len(times)), pool, threads)
+        march = cls(equations, resolution, history, times, np.zeros(len(times)), np.zeros(len(times)), pool, threads, heed)
         while march.times[march.k] <= seam:
             begin_row(history, march.k, march.times[march.k])
             march.multiplier(columns, np.zeros(4 * columns + 1))
@@ -140,6 +154,7 @@ class _March:
         jacobian, inverse = np.zeros((4 * n + 1, 4 * n + 1)), None
         before = math.inf
         for _ in range(MOST_PASSES):
+            self.heed()
             mu, change, inverse = self.newton(n, mu, jacobian, inverse)
             if change < SMALL:
                 break
@@ -147,7 +162,7 @@ class _March:
                 inverse = None
             before = change
         else:
-            raise Refusal(
+            raise TooCoarse(
                 f"the two-time equations could not be solved beyond t = {self.times[k - 1]:.4g}, but {self.times[-1]:.4g} was asked for; "
                 "take a shorter time"
             )

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from glassyrun import Refusal
 from glassyrun_pspin.meanfield.equations import Equations
-from glassyrun_pspin.meanfield.graded import Graded, Resolution, solve_graded
+from glassyrun_pspin.meanfield.graded import Graded, Resolution, TooCoarse, solve_graded
 from glassyrun_pspin.meanfield.queries import integrated, one_time, values
 
 FINEST = 4
@@ -116,11 +116,12 @@ def solve(
     horizon: float = 100.0,
     tolerance: float = 1e-4,
     tell: Callable[[str], None] = lambda _: None,
+    heed: Callable[[], None] = lambda: None,
 ) -> Solution:
     """The N → ∞ dynamics of a spherical p-spin, or a mixture of several, from a random or a planted start.
 
     `mixture` is p → a_p. Grids are refined until two of them give the same E, C and χ within `tolerance` up to the time
-    `horizon`; `tell` hears of each. Solved by the graded scheme, see `solve_graded`.
+    `horizon`; `tell` hears of each, and `heed` is called all the while: either may raise. Solved by the graded scheme, see `solve_graded`.
 
     Raises:
         Refusal: for T < 0, T_i < T_s, or a time or tolerance that error control does not reach.
@@ -133,8 +134,8 @@ def solve(
     check, error, failed = None, math.inf, ""
     for level in range(FINEST + 1):
         try:
-            best = solve_graded(equations, horizon, Resolution.level(level))
-        except Refusal as refusal:
+            best = solve_graded(equations, horizon, Resolution.level(level), heed)
+        except TooCoarse as refusal:
             if failed:  # a third grid would take longer, and hardly reach further
                 raise
             check, failed = None, str(refusal)

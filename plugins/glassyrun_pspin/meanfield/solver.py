@@ -66,14 +66,16 @@ class MeanField(Solver):
         labels = labels_of(setting)
         grids = _Grids.of(setting)
 
+        def heed() -> None:
+            stop_before("the theory was solved", experiment.stop_requested, experiment.limit)
+
         def tell(progress: str) -> None:
             store.log(event="theory", progress=progress)
-            stop_before("the next grid of the theory", experiment.stop_requested, experiment.limit)
 
         tell("begins")
         system: Any = setting.spec.system
         start = system.initial_temperature or math.inf
-        found = solve(system.coefficients, temperature, start, grids.last, self.tolerance, tell)
+        found = solve(system.coefficients, temperature, start, grids.last, self.tolerance, tell, heed)
         measured = {label: grids.read(found, kind) for label, kind in labels.items()}
         if "overlap" in labels.values():
             measured |= {f"{label}_normalised": measured[label] for label, kind in labels.items() if kind == "overlap"}
