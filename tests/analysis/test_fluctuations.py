@@ -127,7 +127,7 @@ def test_relaxation_times() -> None:
 def test_a_level_that_is_not_reached() -> None:
     found = relaxation_time(relaxing(np.random.default_rng(0)).isel(t=slice(0, 14)))
     assert np.isfinite(found.tau.values).tolist() == [True, True, False]
-    assert "t_w = 100: at lag" in found.tau.attrs["reason"]
+    assert "t_w = 100: not reached" in found.tau.attrs["reason"]
 
 
 def test_superposition_gives_the_factors() -> None:

@@ -12,7 +12,7 @@ from glassyrun.analysis import regimes
 
 TAU = 30.0
 T1, T2 = -TAU * np.log(0.9), -TAU * np.log(0.01)
-TIME = times(0.1, 1e3, 41)
+TIME = times(0.1, 1e3, 81)
 
 
 def descent(
@@ -31,9 +31,23 @@ def descent(
 )
 def test_the_intervals_hold_the_passages(changes: dict[str, float]) -> None:
     rates = coverage(
-        lambda rng: regimes(descent(rng, **changes), bottom=0.0), {"t1": T1, "t2": T2, "energy_start": 1.0, "remaining": 0.0}
+        lambda rng: regimes(descent(rng, **changes), bottom=0.0),
+        {"t1": T1, "t2": T2, "energy_start": 1.0, "remaining": 0.0},
+        sets=400,
     )
     assert_rate(rates)
+
+
+@pytest.mark.parametrize("per_decade", [2, 4, 8, 20])
+@pytest.mark.parametrize("power", [1.0, 1.5, 3.0])
+def test_few_readings_are_part_of_the_interval(per_decade: int, power: float) -> None:
+    """1/(1+(t/τ)^a) read without noise: the passages lie in the intervals, wherever the readings fall, to within 1/2 %."""
+    for phase in np.linspace(0, 1, 5, endpoint=False):
+        time = np.concatenate([[0.0], 10 ** np.arange(-1.5 + phase / per_decade, 5, 1 / per_decade)])
+        found = regimes(one_time(np.broadcast_to(1 / (1 + (time / TAU) ** power), (1, 3, len(time))), time), bottom=0.0)
+        for name, fraction in (("t1", 0.9), ("t2", 0.01)):
+            low, high = found[f"{name}_interval"].values
+            assert low / 1.005 < TAU * (1 / fraction - 1) ** (1 / power) < high * 1.005, (name, phase)
 
 
 def test_a_power_law_never_reaches_a_bottom_below_its_limit() -> None:
@@ -68,7 +82,7 @@ def test_an_energy_that_may_be_negative_needs_its_bottom() -> None:
 
 
 def test_where_the_energy_was_read_too_late() -> None:
-    late = descent(np.random.default_rng(0)).isel(time=slice(30, None))  # what came before is not known
+    late = descent(np.random.default_rng(0)).isel(time=slice(60, None))  # what came before is not known
     found = regimes(late.assign(energy=late.energy / late.energy.isel(time=0)), bottom=0.0)
     assert np.isnan(found.t1)
     assert "measure the energy earlier" in found.t1.attrs["reason"]

@@ -6,11 +6,10 @@ from typing import Literal
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
-from scipy.optimize import isotonic_regression
 
 from glassyrun.analysis.labels import attempt, dataset, each, labelled, unit_of
-from glassyrun.analysis.trajectories import Array, Means, NotEnough, Over, jackknife, units
+from glassyrun.analysis.passage import Passage, estimated, passage
+from glassyrun.analysis.trajectories import Array, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
 
 
@@ -27,8 +26,8 @@ def regimes(
     """t₁, the end of exploration, and t₂, when the bottom is reached (the three regimes of Baity-Jesi et al., ICML 2018).
 
     With the descent A = E(first reading) − E_bottom, t₁ is when the energy has fallen by `left`·A and t₂ when it is within
-    `arrived`·A of the bottom. The mean energy is made monotone (isotonic regression) and interpolated in the logarithm
-    of time, so that noise neither makes a crossing early nor several of one.
+    `arrived`·A of the bottom. The mean energy is made monotone, so that noise neither makes a crossing early nor several of one,
+    and followed between two readings as `glassyrun.analysis.passage` says; how far that is a guess is part of the interval.
 
     The bottom is a property of the landscape, not of the run: a slow descent looks like a bottom in any window. It is `bottom`
     if given (a number, or one for each point of a sweep), else the attribute `bottom` of the energy, else 0 where no energy is
@@ -70,7 +69,7 @@ def _of_one(ds: xr.Dataset, variable: str, left: float, arrived: float, clock: s
     times, bottom, unit = along.values.astype(float), float(ds["bottom"]), unit_of(along)
 
     def crossing(fraction: float):
-        return attempt(lambda: jackknife(units(ds, [variable], over), _passage(times, variable, bottom, fraction), log=True))
+        return attempt(lambda: estimated(units(ds, [variable], over), lambda m: _passage(times, m[variable], bottom, fraction)))
 
     def level(which: int):
         return attempt(lambda: jackknife(units(ds, [variable], over), lambda means: _level(means[variable], bottom)[which]))
@@ -104,49 +103,18 @@ def _level(energy: Array, bottom: float) -> tuple[float, float]:
     return float(there[0]), float((there[-1] - bottom) / (there[0] - bottom))
 
 
-def _passage(times: Array, variable: str, bottom: float, fraction: float):
-    """The time at which the mean energy comes within a fraction of the descent of the bottom."""
+def _excess(energy: Array, bottom: float) -> Array:
+    """The part of the descent that is still to go; 1 at the first reading."""
+    there = energy[np.isfinite(energy)]
+    if len(there) and there[0] <= bottom:
+        raise NotEnough(f"the first energy, {there[0]:.4g}, is not above the bottom, {bottom:.4g}")
+    return (energy - bottom) / (there[0] - bottom) if len(there) else energy
 
-    def statistic(means: Means) -> float:
-        return passage(times, means[variable], bottom, fraction)
 
-    return statistic
-
-
-def passage(times: Float[np.ndarray, " time"], energy: Float[np.ndarray, " time"], bottom: float, fraction: float) -> float:
-    there = np.isfinite(energy)
-    times, energy = times[there], energy[there]
-    if len(times) < 4:
-        raise NotEnough(f"{len(times)} times have an energy, and a time of passage needs four")
-    descent = energy[0] - bottom
-    if descent <= 0:
-        raise NotEnough(f"the first energy, {energy[0]:.4g}, is not above the bottom, {bottom:.4g}")
-    excess = isotonic_regression((energy - bottom) / descent, increasing=False).x
-    if excess[-1] > fraction:
-        raise NotEnough(
-            f"not reached: at time {times[-1]:g} the energy is {excess[-1]:.3g} of the descent above the bottom, and {fraction:g} is asked for"
-        )
+def _passage(times: Array, energy: Array, bottom: float, fraction: float) -> Passage:
+    """When the mean energy comes within a fraction of the descent of the bottom."""
+    found, at = passage(times, _excess(energy, bottom), fraction), times[np.isfinite(energy)]
     # from time 0 on a fast descent may be followed between two readings, unless most of it lies there
-    if excess[1] <= fraction and (times[0] > 0 or excess[1] < 0.5):
-        raise NotEnough(f"passed before the second reading, at time {times[1]:g}: measure the energy earlier")
-    return falls_to(times, excess, fraction)
-
-
-def falls_to(times: Float[np.ndarray, " time"], curve: Float[np.ndarray, " time"], level: float) -> float:
-    """When a curve that never rises passes a level: a cubic through the six points around, in log(1 + t/t_first), by least
-    squares.
-
-    Two points more than a cubic needs make the passage a smooth function of the readings, as its error assumes.
-    """
-    first = times[times > 0][0]
-    x = np.log1p(times / first)
-    below = int(np.argmax(curve <= level))
-    begin = min(max(below - 3, 0), max(len(x) - 6, 0))
-    near = slice(begin, begin + 6)
-    middle = 0.5 * (x[below - 1] + x[below])
-    cubic = np.polynomial.Polynomial(np.polynomial.polynomial.polyfit(x[near] - middle, curve[near] - level, 3))
-    roots = cubic.roots()
-    roots = roots[np.abs(roots.imag) < 1e-9].real
-    roots = roots[(roots >= x[near][0] - middle) & (roots <= x[near][-1] - middle)]
-    nearest = roots[np.abs(roots).argmin()] if len(roots) else 0.0
-    return float(first * np.expm1(middle + nearest))
+    if found.second <= fraction and (at[0] > 0 or found.second < 0.5):
+        raise NotEnough(f"passed before the second reading, at time {at[1]:g}: measure the energy earlier")
+    return found

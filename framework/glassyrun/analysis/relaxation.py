@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy.optimize import isotonic_regression
 
 from glassyrun.analysis.labels import attempt, dataset, each, labelled, unit_of
-from glassyrun.analysis.regimes import falls_to
-from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, jackknife, units
+from glassyrun.analysis.passage import Passage, estimated, passage
+from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, units
 from glassyrun.errors import Refusal
 
 
@@ -18,7 +17,7 @@ def relaxation_time(
     """τ(t_w), the lag at which a two-time correlation has fallen to a level of its value at lag 0.
 
     With the ε-overlap this is the usual α-relaxation time (Lačević et al., J. Chem. Phys. 119, 7372 (2003)). The mean curve is
-    made monotone and interpolated in log(1 + t/t_first), t_first being the shortest lag.
+    made monotone and followed between two lags as `glassyrun.analysis.passage` says.
 
     Args:
         data: with `epsilon_overlap` or `overlap` (sample, replica, t_w, t).
@@ -33,11 +32,7 @@ def relaxation_time(
     def one(cell: xr.Dataset) -> xr.Dataset:
         t = cell.t.values.astype(float)
         parts = [
-            attempt(
-                lambda row=row: jackknife(
-                    units(cell, [variable], over), lambda means: fall(t, means[variable][row], level), log=True
-                )
-            )
+            attempt(lambda row=row: estimated(units(cell, [variable], over), lambda means: fall(t, means[variable][row], level)))
             for row in range(cell.sizes["t_w"])
         ]
         found = Estimate.stack(parts, [f"t_w = {w:g}" for w in cell.t_w.values])
@@ -53,15 +48,13 @@ def relaxation_time(
     return each(ds, one)
 
 
-def fall(t: Array, curve: Array, level: float) -> float:
+def fall(t: Array, curve: Array, level: float) -> Passage:
     """The lag at which a curve has fallen to a fraction of its first value."""
     there = np.isfinite(curve)
     t, curve = t[there], curve[there]
     if len(t) < 4 or t[0] > 0:
         raise NotEnough("lag 0 and three more are needed")
-    relative = isotonic_regression(curve / curve[0], increasing=False).x
-    if relative[-1] > level:
-        raise NotEnough(f"at lag {t[-1]:g} it is still {relative[-1]:.3g} of its value at lag 0")
-    if relative[1] <= level:
+    found = passage(t, curve / curve[0], level)
+    if found.second <= level:
         raise NotEnough(f"it has fallen already at the shortest lag, {t[1]:g}")
-    return falls_to(t, relative, level)
+    return found
