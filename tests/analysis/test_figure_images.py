@@ -1,6 +1,6 @@
 """Each figure of `glassyrun plot` looks as it did, and no label lies on another.
 
-The images are drawn without text, so that other fonts and versions of freetype give the same. After a change that is meant,
+The images are drawn without text, legends and ticks, so that other fonts and versions of matplotlib give the same. After a change that is meant,
 `pytest -n 0 tests/analysis/test_figure_images.py --mpl-generate-path=tests/analysis/baseline` draws them anew: look at each.
 """
 
@@ -19,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 from tests.analysis import figure_runs as of
 
 from glassyrun.analysis import figures, recipes
@@ -82,11 +82,14 @@ def test_every_figure_is_tried() -> None:
 def test_it_looks_as_it_did(case: str) -> Figure:
     figure = drawn(case)
     for axes in figure.axes:
+        if legend := axes.get_legend():
+            legend.remove()
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(NullFormatter())
-            axis.set_minor_formatter(NullFormatter())
+            axis.set_major_locator(NullLocator())
+            axis.set_minor_locator(NullLocator())
     for text in figure.findobj(Text):
-        text.set_text("")
+        text.set(text="", in_layout=False)
+    figure.set_size_inches(*np.ceil(figure.get_size_inches()))  # whole numbers of pixels
     return figure
 
 
