@@ -99,6 +99,54 @@ def test_chi4_of_one_sample_says_nothing_of_disorder() -> None:
     assert "disorder: one sample was measured" in found["chi4"].attrs["reason"]
 
 
+@pytest.mark.parametrize(
+    ("sizes", "truths"),
+    [
+        ({"sample": 12, "replica": 1}, {"disorder, initial state and noise": (0.02, 0.03, 0.05)}),
+        ({"sample": 12, "start": 1, "replica": 4}, {"disorder and initial state": (0.02, 0.03), "noise": (0.05,)}),
+        ({"sample": 1, "start": 8, "replica": 1}, {"disorder": (np.nan,), "initial state and noise": (0.03, 0.05)}),
+    ],
+    ids=["one replica", "one start", "one sample, one replica"],
+)
+def test_chi4_names_all_sources_that_a_level_holds(sizes: dict[str, int], truths: dict[str, tuple[float, ...]]) -> None:
+    """What was measured once varies with what is around it: it must not be printed as disorder alone."""
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        counts, own = list(sizes.values()), {"sample": 0.02, "start": 0.03, "replica": 0.05}
+        if "start" not in sizes:  # each replica has its own
+            own["replica"] = (0.03**2 + 0.05**2) ** 0.5
+        total = 0.5
+        for place, dim in enumerate(sizes):
+            total = total + own[dim] * noise(rng, (*counts[: place + 1], *[1] * (len(counts) - place), 6), 0.5)
+        return chi4(xr.Dataset({"overlap": ((*sizes, "t_w", "t"), total)}), dof=100)
+
+    found = analyse(np.random.default_rng(0))
+    assert list(found.source.values) == list(truths)
+    exact = np.array([100 * np.sum(np.square(parts)) for parts in truths.values()])
+    known = np.isfinite(exact)
+    np.testing.assert_array_equal(found["chi4"].notnull().all(["t_w", "t"]), known)
+    rates = coverage(lambda rng: analyse(rng).isel(source=known), {"chi4": exact[known, None, None]})["chi4"]
+    assert_rate({f"part {number}": rate for number, rate in enumerate(rates)})
+
+
+def test_chi4_says_where_trajectories_have_holes() -> None:
+    ds = two_time(0.5 + noise(np.random.default_rng(0), (4, 3, 3, 21)), T_W, T, "overlap")
+    assert "reason" not in chi4(ds, dof=100)["chi4"].attrs
+    ds["overlap"][2, 1, 1, 5] = np.nan
+    found = chi4(ds, dof=100)["chi4"]
+    assert found.isel(t_w=1, t=5).isnull().all()
+    assert int(found.isnull().sum()) == 2
+    assert "1 of 63 points were not measured in all trajectories" in found.attrs["reason"]
+
+
+@pytest.mark.parametrize("dof", [-3, 0, np.inf])
+def test_chi4_needs_a_number_of_degrees_of_freedom(dof: float) -> None:
+    with pytest.raises(Refusal, match="positive and finite"):
+        chi4(two_time(np.ones((1, 4, 3, 21)), T_W, T, "overlap"), dof=dof)
+    with pytest.raises(Refusal, match="none of the dimensions sample, start, replica"):
+        chi4(two_time(np.ones((1, 4, 3, 21)), T_W, T, "overlap").isel(sample=0, replica=0), dof=100)
+
+
 def test_alpha2() -> None:
     """Displacements with a known α₂(t); where nothing moved there is none."""
     exact = 0.3 * np.exp(-(np.log(np.maximum(T, 0.01) / 20) ** 2))

@@ -10,7 +10,7 @@ import xarray as xr
 from tests.analysis.test_aging import curves
 from tests.analysis.test_fluctuations import glass, relaxing
 from tests.analysis.test_noise import diffusing
-from tests.analysis.test_regimes import descent
+from tests.analysis.test_regimes import TIME, descent
 
 import glassyrun
 from glassyrun import analysis
@@ -90,7 +90,7 @@ def test_a_trajectory_that_ends_early_makes_no_step_in_the_mean() -> None:
 
 def test_samples_are_the_units_where_there_are_three() -> None:
     """Replicas of a sample share its disorder: with it the error is that of samples, ten times that over replicas."""
-    shape = (6, 8, 42)
+    shape = (6, 8, len(TIME))
     common = 0.1 * RNG(0).standard_normal((6, 1, 1))
     ds = descent(RNG(0), replicas=8, samples=6, size=0.01)
     ds["energy"] = ds.energy * (1 + common)

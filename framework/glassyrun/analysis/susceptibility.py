@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import attrs
 import numpy as np
 import xarray as xr
 from scipy import stats
@@ -13,7 +14,6 @@ from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, Means, 
 from glassyrun.errors import Refusal
 
 ORDER = ("sample", "start", "replica")
-SOURCE = {"sample": "disorder", "start": "initial state", "replica": "initial state and noise"}
 
 
 def chi4(
@@ -21,7 +21,7 @@ def chi4(
     *,
     variable: str = "overlap",
     shared_start: bool = False,
-    dof: int | None = None,
+    dof: int | float | None = None,
 ) -> xr.Dataset:
     """χ₄(t_w, t_w+t) = dof·Var C, split by the source of the fluctuation.
 
@@ -29,8 +29,9 @@ def chi4(
     disorder (Berthier et al., J. Chem. Phys. 126, 184503 (2007)): a nested analysis of variance of a balanced design. The
     dimensions give the design, from the outside in: `sample` (disorder), `start` (initial states, if runs that share a start
     were concatenated so), `replica`. Where replicas have starts of their own, as by default, they bring both the initial state
-    and the noise; with `shared_start` noise alone. χ₄ peaks where correlated regions relax (Franz and Parisi, J. Phys. Condens.
-    Matter 12, 6335 (2000)).
+    and the noise; with `shared_start` noise alone. What was measured once can't be told from what varies around it: with one
+    replica a sample there is one source, "disorder, initial state and noise". χ₄ peaks where correlated regions relax (Franz and
+    Parisi, J. Phys. Condens. Matter 12, 6335 (2000)).
 
     C is a mean over many degrees of freedom, hence close to Gaussian over trajectories. The interval of the innermost part is
     that of χ² and exact for Gaussian C; those of the outer parts, differences of mean squares, are by the modified large-sample
@@ -41,28 +42,36 @@ def chi4(
         data: with C, dims (sample, replica, t_w, t); dof is the attribute `degrees_of_freedom`.
 
     Returns:
-        `chi4` [source, t_w, t] with intervals.
+        `chi4` [source, t_w, t] with intervals. NaN where a source was measured once or twice, or a trajectory has no reading.
 
     Raises:
-        Refusal: if the number of degrees of freedom is not known.
+        Refusal: if the number of degrees of freedom is not known, or the data have no dimension of trajectories.
     """
     ds = dataset(data, variable)
-    size = dof or ds.attrs.get("degrees_of_freedom")
+    size = ds.attrs.get("degrees_of_freedom") if dof is None else dof
     if size is None:
         raise Refusal("analysis.chi4: the data have no attribute degrees_of_freedom; give dof=")
+    if not 0 < float(size) < np.inf:
+        raise Refusal(
+            f"analysis.chi4: the degrees of freedom, {size:g}, must be positive and finite; for N → ∞ C doesn't fluctuate"
+        )
+    if not set(ORDER) & set(ds[variable].dims):
+        raise Refusal(f"analysis.chi4: {variable} has none of the dimensions {', '.join(ORDER)}, over which it could fluctuate")
     grid = (*GRID, "start")
     return each(ds, lambda cell: _split(cell[variable], float(size), shared_start), grid)
 
 
 def _split(array: xr.DataArray, dof: float, shared_start: bool) -> xr.Dataset:
+    names = _sources({dim: array.sizes.get(dim, 1) for dim in ORDER if dim != "start" or dim in array.dims}, shared_start)
     array = _begun(array)
     levels = [dim for dim in ORDER if array.sizes.get(dim, 1) > 1]
     rest = [str(dim) for dim in array.dims if dim not in ORDER]
     values = array.isel({dim: 0 for dim in ORDER if dim in array.dims and dim not in levels}).transpose(*levels, *rest)
-    names = _sources([dim for dim in ORDER if dim in array.dims], shared_start or "start" in array.dims)
     shape = tuple(array.sizes[dim] for dim in rest)
     parts = {dim: attempt(lambda dim=dim: _part(values.values, levels, dim), shape) for dim in names}
     whole = Estimate.stack([part.times(dof) for part in parts.values()], list(names.values()))
+    if lost := _holes(values.values, len(levels)):
+        whole = attrs.evolve(whole, reason="\n".join(filter(None, [whole.reason, lost])))
     out = labelled(
         "chi4",
         whole,
@@ -82,11 +91,28 @@ def _begun(array: xr.DataArray) -> xr.DataArray:
     return array.isel({outer: kept}) if len(kept) else array
 
 
-def _sources(dims: Sequence[str], shared: bool) -> dict[str, str]:
-    names = {dim: SOURCE[dim] for dim in dims}
-    if shared and "replica" in names:
-        names["replica"] = "noise"
-    return names
+def _holes(values: Array, levels: int) -> str:
+    """What is said of points that some trajectories have and others have not."""
+    there = np.isfinite(values).mean(axis=tuple(range(levels)))
+    count = int(((there > 0) & (there < 1)).sum())
+    return (
+        f"{count} of {there.size} points were not measured in all trajectories, and are NaN; let the run go on" if count else ""
+    )
+
+
+def _sources(sizes: Mapping[str, int], shared: bool) -> dict[str, str]:
+    """What each level brings; one that was measured once is part of the one around it, as their variances can't be told apart."""
+    brings = {"sample": ["disorder"], "start": ["initial state"], "replica": ["noise"]}
+    if not shared and "start" not in sizes:
+        brings["replica"] = ["initial state", "noise"]
+    held: dict[str, list[str]] = {}
+    for dim in sizes:
+        outer = next((level for level in reversed(held) if sizes[level] > 1), None)
+        if sizes[dim] == 1 and outer:
+            held[outer] += brings[dim]
+        else:
+            held[dim] = [*brings[dim]]
+    return {dim: " and ".join(filter(None, [", ".join(parts[:-1]), parts[-1]])) for dim, parts in held.items()}
 
 
 def _part(values: Array, levels: Sequence[str], dim: str) -> Estimate:
