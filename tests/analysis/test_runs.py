@@ -10,7 +10,7 @@ import xarray as xr
 from tests.analysis.synthetic import assert_rate, coverage, noise, one_time, times, two_time
 
 from glassyrun import Refusal
-from glassyrun.analysis import compare, finite_size, fixed_ratio
+from glassyrun.analysis import NullModel, compare, finite_size, fixed_ratio
 
 TIME = times(1, 1000, 25)
 
@@ -62,20 +62,68 @@ def test_runs_that_share_no_ratio() -> None:
 
 
 def test_side_by_side_on_flow_time() -> None:
-    """Steps of .1 and .5: read at equal flow time, one is three times the other."""
+    """Steps of .1 and .5: read at equal flow time, one is three times the other; each has gone all of its own way at its end."""
 
     def analyse(rng: np.random.Generator, size: float = 0.03) -> xr.Dataset:
         runs = [sgd(rng, 0.1, 100, 5, size=size), sgd(rng, 0.5, 100, 5, lambda flow: 3 * decay(flow), size=size)]
         return compare(*runs, names=["a", "b"], variables=["energy"], points=10)
 
     exact = analyse(np.random.default_rng(0), 0.0)
-    np.testing.assert_allclose(exact.energy.sel(system="b") / exact.energy.sel(system="a"), 3, rtol=1e-2)
-    np.testing.assert_allclose(exact.energy.sel(system="a"), decay(exact.time.values), rtol=1e-2)
-    assert_rate(coverage(analyse, {"energy": exact.energy.values, "energy_fallen": np.nan_to_num(exact.energy_fallen.values)}))
+    np.testing.assert_allclose(exact.energy.sel(system="a"), decay(exact.time.values), rtol=1e-3)
+    np.testing.assert_allclose(exact.energy_fallen.isel(time=[0, -1]).sel(system="a"), [1 - decay(exact.time[0]), 1], atol=0.02)
+    inside = slice(1, None)  # the first point is before the first step of b
+    truths = {
+        "energy": np.array([[1], [3]]) * decay(exact.time.values[inside]),
+        "energy_fallen": (1 - decay(exact.time.values[inside])) / (1 - decay(1000.0)),
+    }
+    names = [f"{name}_interval" for name in truths]
+    assert_rate(coverage(lambda rng: analyse(rng)[names].isel(time=inside), truths))
+
+
+def pairs(delta: Callable[[np.ndarray, np.ndarray], np.ndarray], rng: np.random.Generator, size: float) -> xr.Dataset:
+    """On the grids of a schedule as they are by default: two waiting times a decade, eight lags."""
+    t_w, t = 10 ** np.arange(0, 3.01, 0.5), np.concatenate([[0], 10 ** np.arange(-1, 3.01, 0.125)])
+    own = size * (noise(rng, (1, 5, len(t_w), len(t)), 0.9) + rng.standard_normal((1, 5, 1, 1)))
+    ds = two_time(delta(t_w, t) * np.exp(own - size**2), t_w, t, horizon=1500)
+    return ds.assign_coords(t_w_flow=("t_w", t_w), t_flow=("t", t))
+
+
+DELTAS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "null model": NullModel().msd,
+    "ballistic": lambda t_w, t: t**2 / t_w[:, None],
+    "saturating": lambda t_w, t: t / (t + t_w[:, None]),
+}
+
+
+def between(name: str, rng: np.random.Generator, size: float) -> xr.Dataset:
+    """Δ read on waiting times that were mostly not measured, within the horizon."""
+    run = pairs(DELTAS[name], rng, size)
+    found = compare(run, run.isel(t_w=[0, -1], t=[0, 1, -1]), names=["a", "b"], variables=["msd"], waiting=6, points=12)
+    return found.isel(system=0).where(found.t_w + found.t < 1000)[["msd", "msd_interval"]]
+
+
+@pytest.mark.parametrize("name", DELTAS)
+def test_two_time_functions_between_coarse_waiting_times(name: str) -> None:
+    """Hardly any noise: what may lie between the readings is in the interval."""
+    found = between(name, np.random.default_rng(0), 1e-3)
+    truth = DELTAS[name](found.t_w.values, found.t.values)
+    known = np.isfinite(found.msd.values)
+    assert known.sum() >= 40
+    low, high = np.moveaxis(found.msd_interval.values, -1, 0)
+    assert np.mean(((low <= truth) & (truth <= high))[known]) > 0.95
+    np.testing.assert_allclose(found.msd.values[known], truth[known], rtol=0.1)
+
+
+def test_the_interval_between_coarse_waiting_times_has_its_rate() -> None:
+    """Noise that hides what lies between them; the truth is the closed form."""
+    exact = between("null model", np.random.default_rng(0), 0.2)
+    truth, known = DELTAS["null model"](exact.t_w.values, exact.t.values), np.isfinite(exact.msd.values)
+    rate = coverage(lambda rng: between("null model", rng, 0.2), {"msd": truth})["msd"]
+    assert_rate({"msd": rate[known]})
 
 
 def test_two_time_functions_side_by_side() -> None:
-    """Δ = t/t_w^½ read between waiting times; nothing is made up beyond the horizon or before the first waiting time."""
+    """Nothing is made up beyond the horizon or before the first waiting time, and times are those of the flow."""
     t_w, t = np.geomspace(1, 100, 9), times(1, 500, 40)
 
     def run(unit: float) -> xr.Dataset:
@@ -88,10 +136,19 @@ def test_two_time_functions_side_by_side() -> None:
     for name in ("a", "b"):
         ratio = (found.msd.sel(system=name) / exact).values
         assert np.isfinite(ratio).sum() > 30
-        np.testing.assert_allclose(ratio[np.isfinite(ratio)], 1, rtol=0.04)
+        np.testing.assert_allclose(ratio[np.isfinite(ratio)], 1, rtol=1e-6)
     assert found.msd.sel(system="b").isel(t_w=0).isnull().all()
     a = found.msd.sel(system="a")
     assert a.where(a.t_w + a.t > 520).isnull().all()
+
+
+def test_few_trajectories_give_a_mean_without_an_interval() -> None:
+    run = sgd(np.random.default_rng(0), 0.1, 100, 3)
+    found = compare(run, sgd(np.random.default_rng(0), 0.1, 100, 2), names=["a", "b"], points=10).sel(system="b")
+    np.testing.assert_allclose(found.energy, decay(found.time.values), rtol=0.1)
+    assert float(found.energy_fallen[-1]) == pytest.approx(1)
+    assert found.energy_interval.isnull().all()
+    assert "b: no interval: an error needs 3" in found.energy.attrs["reason"]
 
 
 def test_compare_refuses_what_it_cannot_put_on_one_axis() -> None:
@@ -102,9 +159,9 @@ def test_compare_refuses_what_it_cannot_put_on_one_axis() -> None:
         compare(run, one_time(np.ones((1, 3, 26)), TIME))
     with pytest.raises(Refusal, match="select a point"):
         compare(run, xr.concat([run, run], "rate"))
-    alone = compare(run, sgd(np.random.default_rng(0), 0.1, 100, 2), names=["a", "b"])
-    assert alone.energy.sel(system="b").isnull().all()
-    assert "b: an error needs 3" in alone.energy.attrs["reason"]
+    begun = pairs(DELTAS["ballistic"], np.random.default_rng(0), 0.1)
+    with pytest.raises(Refusal, match="no time after 0"):
+        compare(begun, begun.isel(t_w=[0]).assign_coords(t_w_flow=("t_w", [0.0])), variables=["msd"])
 
 
 def sizes(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import attrs
 import numpy as np
 import xarray as xr
 
-from glassyrun.analysis.common import on_axis, shared_axis
-from glassyrun.analysis.labels import attempt, dataset, labelled, sweep_dims
-from glassyrun.analysis.trajectories import Array, Means, Over, jackknife, units
+from glassyrun.analysis.common import Reading, doubted, on_axis, shared_axis
+from glassyrun.analysis.labels import dataset, labelled, sweep_dims, unit_of
+from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
 
 
@@ -23,9 +24,11 @@ def compare(
 ) -> xr.Dataset:
     """Several systems on the axes of flow time, α·step/(1−β) for SGD and t for a descent (Baity-Jesi et al. 2018).
 
-    Means over trajectories are interpolated in the logarithm of time onto one axis; a two-time function also between waiting
-    times. Where a run has not been it is NaN, never extrapolated. Beside each variable over time there is `NAME_fallen`, the
-    part of the way from the first reading to the last that it has gone, in which a loss and an energy can be compared.
+    Means over trajectories are read on one axis between the times of each run, and a two-time function also between its waiting
+    times, by a monotone cubic in the logarithm of time, and of the variable where it is positive; how far the cubic bends away
+    from the straight line widens the interval. Where a run has not been it is NaN, never extrapolated. Fewer than three
+    trajectories give a mean without an interval. Beside each variable over time there is `NAME_fallen`, the part of the way
+    from the first reading to the last that it has gone, in which a loss and an energy can be compared.
 
     Args:
         runs: results; a run with sweep dimensions is refused, select a point first.
@@ -87,49 +90,79 @@ def _axis(parts: Sequence[xr.Dataset], dim: str, points: int) -> Array | None:
 def _side(part: xr.Dataset, shown: Sequence[str], axes: dict[str, Array], over: Over | None) -> xr.Dataset:
     out: dict[str, xr.DataArray] = {}
     for name in shown:
-        grid = _grid(part, name)
-        shape = tuple(len(axes[dim]) for dim in grid)
-        label = str(part[name].attrs.get("long_name", name)) if name in part else name
-
-        def read(means: Means, name: str = name, grid: Sequence[str] = grid) -> Array:
-            return _read(means[name], part, grid, axes)
-
-        def fallen(means: Means, name: str = name) -> Array:
-            curve = means[name]
-            there = curve[np.isfinite(curve)]
-            with np.errstate(invalid="ignore", divide="ignore"):
-                return _read((there[0] - curve) / (there[0] - there[-1]), part, ["time"], axes)
-
         if name not in part:
             continue
-        found = attempt(lambda name=name, read=read, shape=shape: jackknife(units(part, [name], over), read, shape=shape), shape)
-        out |= labelled(name, found, grid, long_name=label, units=str(part[name].attrs.get("units", "1")))
+        grid = [dim for dim in ("time", "t_w", "t") if dim in part[name].dims]
+        side = Side(part, name, grid, axes)
+        label = str(part[name].attrs.get("long_name", name))
+        out |= labelled(name, side.values(over), grid, long_name=label, units=unit_of(part[name]))
         if grid == ["time"]:
-            part_of = attempt(
-                lambda name=name, fallen=fallen, shape=shape: jackknife(units(part, [name], over), fallen, shape=shape), shape
-            )
-            out |= labelled(f"{name}_fallen", part_of, grid, long_name=f"part of the way gone, {label}")
+            out |= labelled(f"{name}_fallen", side.fallen(over), grid, long_name=f"part of the way gone, {label}")
     coords = {dim: (dim, axis, {"long_name": f"{dim} along the gradient flow", "units": "1"}) for dim, axis in axes.items()}
     return xr.Dataset(out, coords=coords)
 
 
-def _grid(part: xr.Dataset, name: str) -> list[str]:
-    dims = part[name].dims if name in part else ()
-    return [dim for dim in ("time", "t_w", "t") if dim in dims]
+@attrs.frozen
+class Side:
+    """One variable of one run on the axes of flow time."""
 
+    part: xr.Dataset
+    name: str
+    grid: Sequence[str]
+    axes: dict[str, Array]
 
-def _read(curve: Array, part: xr.Dataset, grid: Sequence[str], axes: dict[str, Array]) -> Array:
-    """A mean curve on the axes of flow time."""
-    read = on_axis(curve, part[f"{grid[-1]}_flow"].values.astype(float), axes[grid[-1]])
-    if len(grid) == 1:
-        return read
-    waited = part[f"{grid[0]}_flow"].values.astype(float)
-    return np.stack([between_rows(column, waited, axes[grid[0]]) for column in read.T], axis=1)
+    def values(self, over: Over | None) -> Estimate:
+        """The mean curve: where all readings are positive read, and doubted, in its logarithm."""
+        later = self.part[self.name].where(self.part[self.grid[-1]] > 0).values
+        log = bool((later[np.isfinite(later)] > 0).all())
 
+        def read(curve: Array) -> Reading:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return self._read(np.log(curve) if log else curve)
 
-def between_rows(column: Array, waited: Array, axis: Array) -> Array:
-    """Interpolation between neighbouring waiting times, both of which must have been measured."""
-    good = waited > 0
-    x, values, at = np.log(waited[good]), column[good], np.log(axis)
-    at = np.where(np.isclose(at, x[0], rtol=0, atol=1e-9), x[0], np.where(np.isclose(at, x[-1], rtol=0, atol=1e-9), x[-1], at))
-    return np.interp(at, x, values, left=np.nan, right=np.nan)
+        def value(curve: Array) -> Array:
+            return np.exp(read(curve).values) if log else read(curve).values
+
+        return self._estimate(value, lambda curve: read(curve).doubt, over, log)
+
+    def fallen(self, over: Over | None) -> Estimate:
+        def way(curve: Array) -> tuple[float, float]:
+            there = curve[np.isfinite(curve)]
+            return there[0], there[0] - there[-1]
+
+        def value(curve: Array) -> Array:
+            first, whole = way(curve)
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return (first - self._read(curve).values) / whole
+
+        return self._estimate(value, lambda curve: np.abs(self._read(curve).doubt / way(curve)[1]), over, log=False)
+
+    def _estimate(
+        self, value: Callable[[Array], Array], doubt: Callable[[Array], Array], over: Over | None, log: bool
+    ) -> Estimate:
+        """The value of the mean curve, its interval widened by what lies between readings; of too few trajectories no interval."""
+        array = self.part[self.name].transpose(..., *self.grid)
+        shape = tuple(len(self.axes[dim]) for dim in self.grid)
+        try:
+            these = units(self.part, [self.name], over)
+        except NotEnough as reason:
+            mean = array.mean([dim for dim in array.dims if dim not in self.grid]).values
+            if not np.isfinite(mean).any():
+                return Estimate.none(str(reason), shape)
+            unknown = np.full(shape, np.nan)
+            return Estimate(value(mean), unknown, unknown, unknown, f"no interval: {reason}")
+        found = jackknife(these, lambda means: value(means[self.name]), log=log, shape=shape)
+        return found if found.reason else doubted(found, doubt(these.means()[self.name]), log)
+
+    def _read(self, curve: Array) -> Reading:
+        """A curve on the axes of flow time; between waiting times of which both were measured."""
+        lags = on_axis(curve, self._flow(self.grid[-1]), self.axes[self.grid[-1]])
+        if len(self.grid) == 1:
+            return lags
+        waited, axis = self._flow(self.grid[0]), self.axes[self.grid[0]]
+        rows = on_axis(lags.values.T, waited, axis, gaps=True)
+        far = on_axis(lags.doubt.T, waited, axis, gaps=True).values
+        return Reading(rows.values.T, np.hypot(rows.doubt, far).T)
+
+    def _flow(self, dim: str) -> Array:
+        return self.part[f"{dim}_flow"].values.astype(float)

@@ -97,7 +97,7 @@ def _curves(ds: xr.Dataset, variable: str, axis: Array, over: Over | None) -> Ar
         values = units(ds.compute(), [variable], over).filled(variable)
     except NotEnough as reason:
         return str(reason)
-    return on_axis(values, ds["time_flow"].values.astype(float), axis)
+    return on_axis(values, ds["time_flow"].values.astype(float), axis).values
 
 
 def _spread(curves: Sequence[Array | str]) -> Estimate:
