@@ -8,6 +8,7 @@ import xarray as xr
 from scipy import stats
 from tests.analysis.synthetic import one_time, times
 
+from glassyrun.analysis.labels import labelled
 from glassyrun.analysis.trajectories import Estimate, NotEnough, jackknife, units
 
 TIME = times(1, 100, 8)
@@ -43,6 +44,34 @@ def test_units_are_samples_from_three_on() -> None:
     np.testing.assert_allclose(units(runs(3, 2), ["energy"]).means()["energy"], runs(3, 2).energy.mean(["sample", "replica"]))
     with pytest.raises(NotEnough, match="there are 2 and 2"):
         units(runs(2, 2), ["energy"])
+
+
+def test_fewer_than_three_give_a_mean_without_an_error_where_that_is_asked_for() -> None:
+    these = units(runs(1, 2), ["energy"], bare=True)
+    found = jackknife(these, lambda means: means["energy"])
+    np.testing.assert_allclose(found.value, runs(1, 2).energy.mean(["sample", "replica"]))
+    assert np.isnan([found.error, found.low, found.high]).all()
+    assert "needs 3 samples or 3 replicas" in found.reason
+    assert units(runs(1, 4), ["energy"], bare=True).lacking == ""
+    with pytest.raises(NotEnough):
+        units(runs(1, 2), ["energy"])
+
+
+def test_the_reason_says_which_variable_has_no_readings() -> None:
+    ds = runs().assign(gradient_noise=runs().energy.where(False))
+    with pytest.raises(NotEnough, match=r"^no readings of gradient_noise: "):
+        units(ds, ["energy", "gradient_noise"])
+    begun = runs(1, 4).where(xr.DataArray(np.arange(4) < 2, dims="replica") | (runs().time < 1))
+    with pytest.raises(NotEnough, match="there are 1 and 2, besides some that have just begun"):
+        units(begun, ["energy"])
+
+
+def test_an_estimate_says_what_was_averaged_over() -> None:
+    ds = runs(1, 5).where(xr.DataArray(np.arange(5) < 4, dims="replica") | (runs().time < 1))
+    found = labelled("e", jackknife(units(ds, ["energy"]), lambda means: means["energy"][1]), long_name="energy")
+    told = "4 replicas at fixed disorder, jackknife, Student's t; 1 with too few readings left out"
+    assert found["e"].attrs["errors"] == told
+    assert units(runs(3, 2), ["energy"]).about() == "3 samples, jackknife, Student's t"
 
 
 def test_what_holds_for_all_but_not_without_one_is_no_number() -> None:

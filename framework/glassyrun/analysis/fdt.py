@@ -153,4 +153,4 @@ def _temperature(x: Estimate, temperature: float) -> Estimate:
             f"the interval of X, {float(x.low):.3g} to {float(x.high):.3g}, holds 0, so that T/X has no upper end"
         )
     value = temperature / x.value
-    return Estimate(value, value * x.error / x.value, temperature / x.high, temperature / x.low, freedom=x.freedom)
+    return Estimate(value, value * x.error / x.value, temperature / x.high, temperature / x.low, freedom=x.freedom, about=x.about)

@@ -76,6 +76,10 @@ def _check(arrays: Sequence[xr.DataArray], numbers: Float[np.ndarray, " size"]) 
         raise Refusal(
             "analysis.finite_size: needs two runs or more of different sizes, one a size; concatenate the samples of equal sizes first"
         )
+    if np.isinf(numbers).any():
+        raise Refusal("analysis.finite_size: theory for N → ∞ is the limit itself; leave it out, and compare the limit with it")
+    if not (numbers > 0).all():
+        raise Refusal(f"analysis.finite_size: sizes are positive, found {', '.join(f'{number:g}' for number in numbers)}")
     first = arrays[0]
     for array in arrays[1:]:
         if not all(first[dim].equals(array[dim]) for dim in first.dims if dim not in ("sample", "replica")):

@@ -43,7 +43,8 @@ def sweep_dims(ds: xr.Dataset, grid: Iterable[str] = GRID) -> list[str]:
 def each(ds: xr.Dataset, work: Callable[[xr.Dataset], xr.Dataset], grid: Iterable[str] = GRID) -> xr.Dataset:
     """Does the work for each point of the sweep, loading one point at a time, and puts the results together.
 
-    Where a point gives no value its reason is a line of the attribute `reason`, with the place in the sweep before it.
+    Where a point gives no value its reason is a line of the attribute `reason`, with the place in the sweep before it; likewise
+    `errors`, how errors came about, unless that is the same at all points.
     """
     dims = sweep_dims(ds, grid)
     if not dims:
@@ -53,14 +54,13 @@ def each(ds: xr.Dataset, work: Callable[[xr.Dataset], xr.Dataset], grid: Iterabl
         cells[place] = work(ds.isel(dict(zip(dims, place, strict=True))).compute())
     joined = _join(ds, dims, cells)
     for name, array in joined.data_vars.items():
-        array.attrs.pop("reason", None)
-        told = [
-            f"{_place(ds, dims, place)}: {cell[name].attrs['reason']}"
-            for place, cell in cells.items()
-            if "reason" in cell[name].attrs
-        ]
-        if told:
-            array.attrs["reason"] = "\n".join(told)
+        for told in ("reason", "errors"):
+            array.attrs.pop(told, None)
+            lines = {place: str(cell[name].attrs[told]) for place, cell in cells.items() if cell[name].attrs.get(told)}
+            if told == "errors" and len(set(lines.values())) == 1:
+                array.attrs[told] = next(iter(lines.values()))
+            elif lines:
+                array.attrs[told] = "\n".join(f"{_place(ds, dims, place)}: {line}" for place, line in lines.items())
     return joined.assign_attrs(_kept(ds))
 
 
@@ -95,8 +95,12 @@ def _kept(ds: xr.Dataset) -> dict[str, Any]:
 def labelled(
     name: str, estimate: Estimate, dims: Sequence[str] = (), *, long_name: str, units: str = "1", **attributes: Any
 ) -> dict[str, xr.DataArray]:
-    """An estimate as variables: NAME, NAME_error (one standard error) and NAME_interval with the dimension `bound`."""
-    about = {"units": units, **attributes} | ({"reason": estimate.reason} if estimate.reason else {})
+    """An estimate as variables: NAME, NAME_error (one standard error) and NAME_interval with the dimension `bound`.
+
+    Attributes of NAME are `errors`, what was averaged over and how errors came about, and `reason` where something is NaN.
+    """
+    told = {"errors": estimate.about, "reason": estimate.reason}
+    about = {"units": units, **{name: text for name, text in told.items() if text}, **attributes}
     bounds = np.stack([estimate.low, estimate.high], axis=-1)
     return {
         name: xr.DataArray(estimate.value, dims=list(dims), attrs={"long_name": long_name, **about}),

@@ -63,6 +63,8 @@ def of_squares(value: Array, error: Array | float, freedom: float) -> Estimate:
 def of_pseudo(pseudo: Float[np.ndarray, "unit *value"]) -> Estimate:
     """The same from pseudo-values [unit, ...]."""
     count = len(pseudo)
+    if count == 1:  # theory has no error
+        return of_squares(pseudo[0], np.zeros_like(pseudo[0]), np.inf)
     return of_squares(np.asarray(pseudo.mean(axis=0)), pseudo.std(axis=0, ddof=1) / count**0.5, float(count - 1))
 
 
@@ -84,6 +86,8 @@ def between(curves: Sequence[Float[np.ndarray, "unit point"]]) -> Estimate:
     freedoms: list[int] = []
     for number, curve in enumerate(curves):
         count = len(curve)
+        if count == 1:  # theory has no error
+            continue
         fewer = (means[number] * count - curve) / (count - 1)
         left = np.array([square([*means[:number], one, *means[number + 1 :]]) for one in fewer])
         bias += (count - 1) * (left.mean() - whole)

@@ -103,7 +103,9 @@ class Stretch:
 
     def factors(self, these: Units, variable: str, row: int) -> Estimate:
         left = np.stack([self._again(these.without(unit)[variable][row]) for unit in range(these.count)])
-        return interval(self._whole(self.best.shift), np.stack([self._whole(shift) for shift in left]), log=True)
+        return interval(
+            self._whole(self.best.shift), np.stack([self._whole(shift) for shift in left]), log=True, about=these.about()
+        )
 
     def _again(self, values: Array) -> Array:
         y = (values / values[:, :1])[self.mask]

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import attrs
 import numpy as np
 import xarray as xr
 from jaxtyping import Bool, Float
-from numpy.typing import NDArray
 from scipy import stats
 
-Array: TypeAlias = NDArray[np.float64]
+from glassyrun.analysis.holes import Array, filled, nanmean
+from glassyrun.errors import Refusal
+
 Means: TypeAlias = Mapping[str, Array]
 Over: TypeAlias = Literal["sample", "replica"]
 
@@ -44,6 +45,8 @@ class Estimate:
     reason: str = ""
     freedom: float = np.inf
     """Degrees of freedom of Student's t; infinite for what is exactly known."""
+    about: str = ""
+    """What was averaged over, and how the error came about."""
 
     @classmethod
     def none(cls, reason: str, shape: tuple[int, ...] = ()) -> Estimate:
@@ -53,7 +56,7 @@ class Estimate:
     @classmethod
     def exact(cls, value: float | Array) -> Estimate:
         known = np.asarray(value, dtype=float)
-        return cls(known, np.zeros_like(known), known, known)
+        return cls(known, np.where(np.isfinite(known), 0.0, np.nan), known, known)
 
     @classmethod
     def stack(cls, parts: Sequence[Estimate], names: Sequence[str] = ()) -> Estimate:
@@ -66,7 +69,8 @@ class Estimate:
             told = [f"{name}: {part.reason}" for name, part in zip(names, parts, strict=True) if part.reason]
         else:
             told = list(dict.fromkeys(part.reason for part in parts if part.reason))
-        return cls(value, error, low, high, "\n".join(told))
+        about = dict.fromkeys(part.about for part in parts if part.about)
+        return cls(value, error, low, high, "\n".join(told), about="\n".join(about))
 
     def times(self, factor: float) -> Estimate:
         return attrs.evolve(
@@ -92,7 +96,8 @@ class Estimate:
         freedom = float(squares.sum() ** 2 / parts.sum()) if parts.sum() else np.inf
         value, error = self.value - other.value, np.hypot(self.error, other.error)
         reach = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
-        return Estimate(value, error, value - reach, value + reach, freedom=freedom)
+        about = dict.fromkeys(part.about for part in (self, other) if part.about)
+        return Estimate(value, error, value - reach, value + reach, freedom=freedom, about="\n".join(about))
 
 
 @attrs.frozen
@@ -103,6 +108,10 @@ class Units:
     readings: dict[str, Array]
     left_out: int = 0
     """Units that were measured too shortly to be of use, as in a run that still goes on."""
+    exact: bool = False
+    """Whether this is theory for N → ∞: one unit, and no error of trajectories."""
+    lacking: str = ""
+    """Why there is no error, where there are fewer than three units and none was asked for."""
     _known: dict[int | None, dict[str, Array]] = attrs.field(factory=dict, repr=False, eq=False)
     """Means that have been worked out, of all units (None) or without one."""
 
@@ -112,51 +121,82 @@ class Units:
 
     def filled(self, name: str) -> Array:
         """The curve of each unit, holes filled."""
-        return _filled(self.readings[name], _measured(self.readings[name]))
+        return filled(self.readings[name], _measured(self.readings[name]))
 
     def means(self) -> dict[str, Array]:
         return self._means(None)
 
     def without(self, unit: int) -> dict[str, Array]:
-        """Means without one unit, at the points at which all units together have a mean."""
-        return self._means(unit)
+        """Means without one unit, at the points at which all units together have a mean; theory stays as it is."""
+        return self._means(None if self.exact else unit)
 
     def _means(self, left_out: int | None) -> dict[str, Array]:
         if left_out not in self._known:
             self._known[left_out] = {
-                name: _filled(values if left_out is None else np.delete(values, left_out, axis=0), _measured(values)).mean(axis=0)
+                name: filled(values if left_out is None else np.delete(values, left_out, axis=0), _measured(values)).mean(axis=0)
                 for name, values in self.readings.items()
             }
         return self._known[left_out]
 
     def about(self) -> str:
         """How errors come about, for the attributes."""
+        if self.exact:
+            return "theory for N → ∞: no error of trajectories; that of its numbers is the attribute `error` of what was analysed"
         what = "samples" if self.over == "sample" else "replicas at fixed disorder"
         short = f"; {self.left_out} with too few readings left out" if self.left_out else ""
         return f"{self.count} {what}, jackknife, Student's t{short}"
 
 
-def units(ds: xr.Dataset, names: Sequence[str], over: Over | None = None) -> Units:
+def units(ds: xr.Dataset, names: Sequence[str], over: Over | None = None, *, bare: bool = False) -> Units:
     """The independent units of a dataset without sweep dimensions.
 
     Args:
         over: `sample` or `replica`; by default samples where three have been measured.
+        bare: whether fewer than three will do, for a mean without an error.
 
     Raises:
-        NotEnough: if fewer than three are there.
+        NotEnough: if fewer than three are there, or a variable has no readings.
+        Refusal: if `over` is another word.
     """
+    if over not in (None, *get_args(Over)):
+        raise Refusal(f"analysis: over is what is averaged over, {' or '.join(get_args(Over))}, found {over!r}")
     arrays = {name: _in_order(ds[name]) for name in names}
-    for kind in [over] if over else ["sample", "replica"]:
-        values = {name: _per_unit(array, kind) for name, array in arrays.items()}
-        count = min(len(array) for array in values.values())
-        kept = [u for u in range(count) if all(_enough(array, u) for array in values.values())]
-        if len(kept) >= LEAST:
-            return Units(kind, {name: array[kept] for name, array in values.items()}, count - len(kept))
-    samples, replicas = ds.sizes.get("sample", 1), ds.sizes.get("replica", 1)
-    raise NotEnough(
-        f"an error needs {LEAST} samples or {LEAST} replicas that have been measured, and there are {samples} and {replicas}"
-        f" (fully or in part): raise ensemble.replicas or let the run go on"
+    if theory(ds, names):
+        return Units("sample", {name: np.asarray(array[:1, 0].values, dtype=float) for name, array in arrays.items()}, exact=True)
+    unread = [name for name, array in arrays.items() if not np.isfinite(array.values).any()]
+    if unread:
+        raise NotEnough(f"no readings of {' and '.join(unread)}: measure it, or let the run go on")
+    found = [_units_of(arrays, kind) for kind in ([over] if over else get_args(Over))]
+    for these in found:
+        if these.count >= LEAST:
+            return these
+    best, counts = max(found, key=lambda these: these.count), {these.over: these.count for these in found}
+    begun = sum(these.left_out for these in found)
+    lacking = (
+        f"an error needs {' or '.join(f'{LEAST} {kind}s' for kind in counts)} that have been measured, and there are"
+        f" {' and '.join(map(str, counts.values()))}{', besides some that have just begun' if begun else ''}:"
+        f" raise ensemble.{'samples' if over == 'sample' else 'replicas'} or let the run go on"
     )
+    if bare and best.count:
+        return attrs.evolve(best, lacking=lacking)
+    raise NotEnough(lacking)
+
+
+def theory(ds: xr.Dataset, names: Sequence[str]) -> bool:
+    """Whether variables are theory for N → ∞, which has one curve, without or with (equal) samples and replicas."""
+    told = "theory" in ds.attrs or np.isinf(float(ds.attrs.get("degrees_of_freedom", 0)))
+    if not told and not all("error" in ds[name].attrs for name in names):
+        return False
+    arrays = [_in_order(ds[name]).values for name in names]
+    return all(bool(np.array_equal(array, np.broadcast_to(array[:1, :1], array.shape), equal_nan=True)) for array in arrays)
+
+
+def _units_of(arrays: Mapping[str, xr.DataArray], kind: Over) -> Units:
+    """The units of one kind that have readings enough."""
+    values = {name: _per_unit(array, kind) for name, array in arrays.items()}
+    count = min(len(array) for array in values.values())
+    kept = [u for u in range(count) if all(_enough(array, u) for array in values.values())]
+    return Units(kind, {name: array[kept] for name, array in values.items()}, count - len(kept))
 
 
 def jackknife(
@@ -174,23 +214,30 @@ def jackknife(
             value = np.asarray(statistic(units.means()), dtype=float)
         except NotEnough as reason:
             return Estimate.none(str(reason), shape)
+        if units.lacking:
+            nothing = np.full(value.shape, np.nan)
+            return Estimate(value, nothing, nothing, nothing, units.lacking)
         try:
             left = np.stack([np.asarray(statistic(units.without(unit)), dtype=float) for unit in range(units.count)])
         except NotEnough as reason:
             return Estimate.none(f"so for all trajectories together, but not without one of them: {reason}", np.shape(value))
-        return interval(value, left, log=log)
+        return interval(value, left, log=log, about=units.about())
 
 
-def interval(value: Float[np.ndarray, "*value"], left: Float[np.ndarray, "unit *value"], *, log: bool = False) -> Estimate:
-    """The estimate from a value and those without one unit each (first axis of `left`)."""
+def interval(
+    value: Float[np.ndarray, "*value"], left: Float[np.ndarray, "unit *value"], *, log: bool = False, about: str = ""
+) -> Estimate:
+    """The estimate from a value and those without one unit each (first axis of `left`); of a single unit, theory, it is exact."""
     count = len(left)
+    if count == 1:
+        return attrs.evolve(Estimate.exact(value), about=about)
     centre, replicates = (np.log(value), np.log(left)) if log else (value, left)
     error = np.sqrt((count - 1) * np.mean((replicates - replicates.mean(axis=0)) ** 2, axis=0))
     reach = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * error
     value = np.where(np.isfinite(error), value, np.nan)
     if log:
-        return Estimate(value, value * error, np.exp(centre - reach), np.exp(centre + reach), freedom=count - 1)
-    return Estimate(value, error, centre - reach, centre + reach, freedom=count - 1)
+        return Estimate(value, value * error, np.exp(centre - reach), np.exp(centre + reach), freedom=count - 1, about=about)
+    return Estimate(value, error, centre - reach, centre + reach, freedom=count - 1, about=about)
 
 
 def _in_order(array: xr.DataArray) -> xr.DataArray:
@@ -201,7 +248,7 @@ def _in_order(array: xr.DataArray) -> xr.DataArray:
 
 def _per_unit(array: xr.DataArray, over: str) -> Array:
     values = np.asarray(array.values, dtype=float)
-    return _nanmean(values, axis=1 if over == "sample" else 0)
+    return nanmean(values, axis=1 if over == "sample" else 0)
 
 
 def _enough(values: Array, unit: int) -> bool:
@@ -211,55 +258,5 @@ def _enough(values: Array, unit: int) -> bool:
 
 
 def _measured(values: Float[np.ndarray, "unit *point"]) -> Bool[np.ndarray, "*point"]:
-    """Points that three units have."""
-    return np.isfinite(values).sum(axis=0) >= LEAST
-
-
-def _nanmean(values: Array, axis: int) -> Array:
-    there = np.isfinite(values)
-    count = there.sum(axis=axis)
-    total = np.where(there, values, 0.0).sum(axis=axis)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
-
-
-def _filled(values: Float[np.ndarray, "unit *point"], wanted: Bool[np.ndarray, "*point"], rounds: int = 10) -> Array:
-    """Holes filled by a unit's own level and the curve of all, so that a unit that ends early makes no jump in the mean.
-
-    A fit of two factors by alternating least squares to the readings that are there: log y_ui = m_i + a_u for positive
-    quantities; otherwise y_ui = m_i + a_u or m_i a_u, whichever leaves less. Points that are not wanted are holes in all.
-    """
-    values = np.where(wanted, values, np.nan)
-    there = np.isfinite(values)
-    if (there.all(axis=0) | ~wanted).all():
-        return values
-    shape, table, there = values.shape, values.reshape(len(values), -1), there.reshape(len(values), -1)
-    nought = (np.nan_to_num(table) == 0).all(axis=0) & there.any(axis=0)  # Δ at lag 0
-    work = np.where(nought, np.nan, table)
-    if (work[np.isfinite(work)] > 0).all():
-        guess = np.exp(_sums(np.log(work), rounds))
-    else:
-        guess = min(_sums(work, rounds), _products(work, rounds), key=lambda guess: np.nansum((work - guess) ** 2))
-    return np.where(there, table, np.where(nought, 0.0, guess)).reshape(shape)
-
-
-def _sums(table: Array, rounds: int) -> Array:
-    """m_i + a_u."""
-    level: Any = np.zeros(len(table))
-    curve = _nanmean(table, axis=0)
-    for _ in range(rounds):
-        level = _nanmean(table - curve, axis=1)
-        curve = _nanmean(table - level[:, None], axis=0)
-    return curve + level[:, None]
-
-
-def _products(table: Array, rounds: int) -> Array:
-    """m_i a_u."""
-    there = np.isfinite(table)
-    known = np.where(there, table, 0.0)
-    curve = np.nan_to_num(_nanmean(table, axis=0))
-    level = np.ones(len(table))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        for _ in range(rounds):
-            level = (known @ curve) / (there @ curve**2)
-            curve = np.nan_to_num((level @ known) / (level**2 @ there))
-    return np.where(there.any(axis=0), curve, np.nan) * level[:, None]
+    """Points that three units have, or all where there are fewer."""
+    return np.isfinite(values).sum(axis=0) >= min(LEAST, len(values))
