@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_type_hints
@@ -14,7 +15,7 @@ from tests.analysis.test_figure_images import CASES
 from tests.cli.conftest import Said
 
 import glassyrun
-from glassyrun.analysis import recipes
+from glassyrun.analysis import figures, recipes
 from glassyrun.cli import FigureOptions
 from glassyrun.figure_files import told_apart
 from glassyrun.figure_list import FIGURES
@@ -54,6 +55,19 @@ def test_every_figure_has_a_recipe_and_every_option_is_one_of_a_recipe() -> None
         if about.kind == about.KEYWORD_ONLY
     }
     assert known == set(get_type_hints(FigureOptions))
+
+
+def test_the_documentation_names_every_figure_with_its_options() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "insight.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)\((.*?)\)` \| `(\w+)`(.*?) \|", page, re.M)
+    assert [name for _, _, name, _ in rows] == [name for name in FIGURES if name != "summary"]
+    for function, arguments, name, rest in rows:
+        about = inspect.signature(getattr(recipes, name)).parameters
+        options = [f"--{key.replace('_', '-')}" for key, one in about.items() if one.kind == one.KEYWORD_ONLY]
+        assert re.findall(r"`(--[\w-]+)`", rest) == sorted(options), name
+        assert ("several runs" in rest) == any(one.kind == one.VAR_POSITIONAL for one in about.values()), name
+        known = inspect.signature(getattr(figures, function)).parameters
+        assert {argument.partition("=")[0] for argument in arguments.split(", ")} <= set(known), function
 
 
 def test_the_help_lists_the_figures(say: Say) -> None:
