@@ -54,6 +54,26 @@ def test_x_at_a_fixed_final_time() -> None:
         assert float(fdt(ds, temperature=0.5, window=(0.4, 0.6)).x.sel(t_w=50)) == pytest.approx(expected, rel=0.02)
 
 
+def test_chi_of_c_at_a_fixed_final_time() -> None:
+    """χ = (1 − C)/T wherever: the curve, its slope X = 1 and its intervals, at levels that the final time has."""
+    t_w, t = np.linspace(0, 50, 51), np.linspace(0, 60, 61)
+    c, levels = np.exp(-0.05 * t), np.array([0.05, 0.2, 0.4, 0.6, 0.8, 0.95])
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        shape = (1, 6, 51, 61)
+        ds = two_time(np.broadcast_to(c, shape) + 0.01 * (t > 0) * rng.standard_normal((1, 6, 1, 1)), t_w, t, "overlap")
+        ds["response"] = (1 - c) / 0.5 + 0.02 * (t > 0) * rng.standard_normal((1, 6, 1, 1)) + 0 * ds.overlap
+        return fdt(ds.isel(t_w=[0, 10, 20, 30, 35, 40, 45, 48, 50]), temperature=0.5, along="t_w", levels=levels).sel(end=50)
+
+    found = analyse(np.random.default_rng(0))
+    assert found.chi.isel(level=slice(1, -1)).notnull().all()
+    np.testing.assert_allclose(found.chi.isel(level=slice(1, -1)), (1 - levels[1:-1]) / 0.5, atol=0.06)
+    np.testing.assert_allclose(found.chi_slope.isel(level=[2, 3]), 1, atol=0.02)
+    assert np.isnan(found.chi[0])
+    assert "end = 50: 1 of 6 levels lie outside of the C that was measured" in found.chi.attrs["reason"]
+    assert_rate(coverage(lambda rng: analyse(rng).isel(level=slice(1, -1)), {"chi": (1 - levels[1:-1]) / 0.5}))
+
+
 def test_no_temperature_no_ratio() -> None:
     with pytest.raises(Refusal, match="temperature above 0"):
         fdt(glass(np.random.default_rng(0)), temperature=0.0)

@@ -46,17 +46,6 @@ def test_units_are_samples_from_three_on() -> None:
         units(runs(2, 2), ["energy"])
 
 
-def test_fewer_than_three_give_a_mean_without_an_error_where_that_is_asked_for() -> None:
-    these = units(runs(1, 2), ["energy"], bare=True)
-    found = jackknife(these, lambda means: means["energy"])
-    np.testing.assert_allclose(found.value, runs(1, 2).energy.mean(["sample", "replica"]))
-    assert np.isnan([found.error, found.low, found.high]).all()
-    assert "needs 3 samples or 3 replicas" in found.reason
-    assert units(runs(1, 4), ["energy"], bare=True).lacking == ""
-    with pytest.raises(NotEnough):
-        units(runs(1, 2), ["energy"])
-
-
 def test_the_reason_says_which_variable_has_no_readings() -> None:
     ds = runs().assign(gradient_noise=runs().energy.where(False))
     with pytest.raises(NotEnough, match=r"^no readings of gradient_noise: "):

@@ -83,7 +83,7 @@ class Plot:
         end = xr.DataArray(t_w, dims="end", attrs={"long_name": "final time t_w + t", "units": "1"})
         dim, coordinate = ("t_w", cell.t_w) if self.along == "t" else ("end", end)
         for name, long_name in names.items():
-            estimate = Estimate.stack([curve[name] for curve in curves])
+            estimate = Estimate.stack([curve[name] for curve in curves], [f"{dim} = {at:g}" for at in t_w])
             out |= labelled(name, estimate, [dim, "level"] if name == "chi" else [dim], long_name=long_name)
         slope = (
             -temperature * np.gradient(out["chi"].values, self.levels, axis=-1)
@@ -113,8 +113,12 @@ class Plot:
             return units(cell, [self.correlation, self.response], self.over)
 
         x = attempt(lambda: jackknife(these(), line))
+        chi = attempt(lambda: jackknife(these(), curve, shape=count), count)
+        if not chi.reason and np.isnan(chi.value).any():
+            lost = f"{np.isnan(chi.value).sum()} of {len(self.levels)} levels lie outside of the C that was measured"
+            chi = attrs.evolve(chi, reason=lost)
         return {
-            "chi": attempt(lambda: jackknife(these(), curve, shape=count), count),
+            "chi": chi,
             "x": x,
             "effective_temperature": _temperature(x, temperature),
         }
@@ -132,9 +136,9 @@ class Plot:
 
 
 def _at_end(c: Array, chi: Array, t_w: Array, t: Array, number: int) -> tuple[Array, Array]:
-    """C and χ of all waiting times up to one, at that final time."""
-    lags = t_w[number] - t_w[: number + 1]
-    rows = range(number + 1)
+    """C and χ of all waiting times up to one, at that final time; the latest first, so that C falls as at fixed t_w."""
+    rows = range(number, -1, -1)
+    lags = t_w[number] - t_w
     return tuple(np.array([np.interp(lags[row], t, f[row], right=np.nan) for row in rows]) for f in (c, chi))  # type: ignore[return-value]
 
 

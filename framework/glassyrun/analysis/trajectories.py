@@ -110,8 +110,6 @@ class Units:
     """Units that were measured too shortly to be of use, as in a run that still goes on."""
     exact: bool = False
     """Whether this is theory for N → ∞: one unit, and no error of trajectories."""
-    lacking: str = ""
-    """Why there is no error, where there are fewer than three units and none was asked for."""
     _known: dict[int | None, dict[str, Array]] = attrs.field(factory=dict, repr=False, eq=False)
     """Means that have been worked out, of all units (None) or without one."""
 
@@ -147,12 +145,11 @@ class Units:
         return f"{self.count} {what}, jackknife, Student's t{short}"
 
 
-def units(ds: xr.Dataset, names: Sequence[str], over: Over | None = None, *, bare: bool = False) -> Units:
+def units(ds: xr.Dataset, names: Sequence[str], over: Over | None = None) -> Units:
     """The independent units of a dataset without sweep dimensions.
 
     Args:
         over: `sample` or `replica`; by default samples where three have been measured.
-        bare: whether fewer than three will do, for a mean without an error.
 
     Raises:
         NotEnough: if fewer than three are there, or a variable has no readings.
@@ -170,16 +167,12 @@ def units(ds: xr.Dataset, names: Sequence[str], over: Over | None = None, *, bar
     for these in found:
         if these.count >= LEAST:
             return these
-    best, counts = max(found, key=lambda these: these.count), {these.over: these.count for these in found}
-    begun = sum(these.left_out for these in found)
-    lacking = (
+    counts, begun = {these.over: these.count for these in found}, any(these.left_out for these in found)
+    raise NotEnough(
         f"an error needs {' or '.join(f'{LEAST} {kind}s' for kind in counts)} that have been measured, and there are"
         f" {' and '.join(map(str, counts.values()))}{', besides some that have just begun' if begun else ''}:"
         f" raise ensemble.{'samples' if over == 'sample' else 'replicas'} or let the run go on"
     )
-    if bare and best.count:
-        return attrs.evolve(best, lacking=lacking)
-    raise NotEnough(lacking)
 
 
 def theory(ds: xr.Dataset, names: Sequence[str]) -> bool:
@@ -214,9 +207,6 @@ def jackknife(
             value = np.asarray(statistic(units.means()), dtype=float)
         except NotEnough as reason:
             return Estimate.none(str(reason), shape)
-        if units.lacking:
-            nothing = np.full(value.shape, np.nan)
-            return Estimate(value, nothing, nothing, nothing, units.lacking)
         try:
             left = np.stack([np.asarray(statistic(units.without(unit)), dtype=float) for unit in range(units.count)])
         except NotEnough as reason:
@@ -258,5 +248,5 @@ def _enough(values: Array, unit: int) -> bool:
 
 
 def _measured(values: Float[np.ndarray, "unit *point"]) -> Bool[np.ndarray, "*point"]:
-    """Points that three units have, or all where there are fewer."""
+    """Points that three units have, or that theory has."""
     return np.isfinite(values).sum(axis=0) >= min(LEAST, len(values))
