@@ -2,7 +2,7 @@
 
 Three quarters of a pooled convolution are thrown away, and what is below zero as well. torch writes all of it to memory, and on
 the way back fills a full-size array with zeros and convolves it. Here only maxima are written, and their slopes go straight to
-weights and images. On a GPU, and where slopes are differentiated again, it is plain torch.
+weights and images. On a GPU it is plain torch.
 """
 
 from __future__ import annotations
@@ -53,18 +53,59 @@ class _ConvPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         out, where = _pooled(images, weight, bias)
-        ctx.save_for_backward(images, weight, bias, where)
+        ctx.save_for_backward(images, weight, where)
         return out.movedim(3, 1)
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        images, weight, bias, where = ctx.saved_tensors
+        images, weight, where = ctx.saved_tensors
         if torch.is_grad_enabled():  # someone wants a Hessian
-            inputs = (images, weight, bias)
-            wanted = [tensor for tensor, needed in zip(inputs, ctx.needs_input_grad, strict=True) if needed]
-            found = iter(torch.autograd.grad(convpool(*inputs), wanted, slopes[0], create_graph=True))
-            return tuple(next(found) if needed else None for needed in ctx.needs_input_grad)
+            return _Slopes.apply(slopes[0], images, weight, where, ctx.needs_input_grad[0])
         return _backward(images, weight, where, slopes[0], ctx.needs_input_grad[0])
+
+
+class _Slopes(torch.autograd.Function):
+    """The way back once more: which corner is the largest stays as it is, so that all is linear in each of slopes, images and weights."""
+
+    @staticmethod
+    def forward(ctx: Any, slopes: Tensor, images: Tensor, weight: Tensor, where: Tensor, to_images: bool) -> Any:
+        ctx.save_for_backward(slopes, images, weight, where)
+        return _backward(images, weight, where, slopes, to_images)
+
+    @staticmethod
+    def backward(ctx: Any, *along: Tensor | None) -> tuple[Tensor | None, ...]:
+        *tensors, where = ctx.saved_tensors
+        # as new tensors, since `along` may depend on the old ones
+        slopes, images, weight = inputs = [tensor.view_as(tensor) for tensor in tensors]
+        of_images, of_weight, of_bias = along
+        assert of_weight is not None
+        bent = selected(images, of_weight, of_bias, where)
+        if of_images is not None:
+            bent = bent + selected(of_images, weight, None, where)
+        if torch.is_grad_enabled():
+            needed = ctx.needs_input_grad[:3]
+            wanted = [tensor for tensor, need in zip(inputs, needed, strict=True) if need]
+            found = iter(torch.autograd.grad((slopes * bent).sum(), wanted, create_graph=True, allow_unused=True))
+            return *(next(found) if need else None for need in needed), None, None
+        if of_images is None:
+            return bent, None, None, None, None
+        to_images, to_weight, _ = _backward(of_images, of_weight, where, slopes, True)
+        return bent, to_images, to_weight, None, None
+
+
+def selected(
+    images: Float[Tensor, "image channel Y X"],
+    weight: Float[Tensor, "out channel k k"],
+    bias: Float[Tensor, " out"] | None,
+    where: UInt8[Tensor, "image y x out"],
+) -> Float[Tensor, "image out y x"]:
+    """The convolution at the given corner of each window, and 0 where none is given, in plain torch."""
+    convolved, corners = F.conv2d(images, weight, bias), where.movedim(3, 1)
+    high, wide = (POOL * side for side in corners.shape[2:])
+    found = torch.zeros_like(convolved[..., :high:POOL, :wide:POOL])
+    for corner in range(POOL * POOL):
+        found = torch.where(corners == corner, convolved[..., corner // POOL : high : POOL, corner % POOL : wide : POOL], found)
+    return found
 
 
 def _pooled(

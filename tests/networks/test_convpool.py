@@ -84,6 +84,28 @@ def test_it_can_be_differentiated_again():
     assert torch.autograd.gradgradcheck(outputs, inputs)
 
 
+@pytest.mark.parametrize("to_images", [False, True])
+@pytest.mark.parametrize("odd", [6, 7])
+def test_derivatives_of_any_order_are_those_of_torch(to_images, odd):
+    """Up to the fourth along a direction, with a side of which a row is left over, and of a first layer, whose images have no slope."""
+    layer, images = made(2, 3, 3, (3, 8, odd + 3), torch.float64)
+    inputs = [layer.weight, layer.bias, *([images.requires_grad_()] if to_images else [])]
+    chance = torch.Generator().manual_seed(1)
+    vectors = [torch.randn(tensor.shape, generator=chance, dtype=torch.float64) for tensor in inputs]
+
+    def derivatives(outputs):
+        found, value = [], outputs.pow(3).sum() + outputs.sin().sum()
+        for _ in range(4):
+            slopes = torch.autograd.grad(value, inputs, create_graph=True)
+            found += [slope.detach() for slope in slopes]
+            value = sum((slope * vector).sum() for slope, vector in zip(slopes, vectors, strict=True))
+        return found
+
+    ours, theirs = derivatives(layer(images)), derivatives(convpool(images, layer.weight, layer.bias))
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-10)
+
+
 def test_vmap_sees_torch_alone():
     layer, images = made(1, 2, 3, (2, 6, 6), torch.float64)
     many = torch.stack([images, 2 * images])
