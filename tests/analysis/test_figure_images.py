@@ -1,6 +1,7 @@
 """Each figure of `glassyrun plot` looks as it did, and no label lies on another.
 
-The images are drawn without text, legends and ticks, so that other fonts and versions of matplotlib give the same. After a change that is meant,
+The images are drawn without text and legends, with ticks at all powers of ten, so that other fonts and versions of matplotlib
+give the same. After a change that is meant,
 `pytest -n 0 tests/analysis/test_figure_images.py --mpl-generate-path=tests/analysis/baseline` draws them anew: look at each.
 """
 
@@ -19,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from tests.analysis import figure_runs as of
 
 from glassyrun.analysis import figures, recipes
@@ -64,6 +65,9 @@ BY_HAND: dict[str, Callable[[], Axes]] = {
 """How passages are drawn, apart from how they are found."""
 
 
+DECADES = 10.0 ** np.arange(-12, 13)
+
+
 def drawn(case: str) -> Figure:
     if case in BY_HAND:
         return BY_HAND[case]().figure
@@ -85,8 +89,10 @@ def test_it_looks_as_it_did(case: str) -> Figure:
         if legend := axes.get_legend():
             legend.remove()
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(NullLocator())
+            if axis.get_scale() == "log":
+                axis.set_major_locator(FixedLocator(DECADES))
             axis.set_minor_locator(NullLocator())
+            axis.set_major_formatter(NullFormatter())
     for text in figure.findobj(Text):
         text.set(text="", in_layout=False)
     figure.set_size_inches(*np.ceil(figure.get_size_inches()))  # whole numbers of pixels

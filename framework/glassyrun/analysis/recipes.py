@@ -71,8 +71,9 @@ def aging(
     run: xr.Dataset, *, variable: str = "msd", window: Window = EVERYTHING, amplitude: Literal["common", "free"] = "common"
 ) -> Axes:
     needs([run], {variable: PAIRS})
-    found = determined(analysis.aging(run, variable=variable, lags=window, amplitude=amplitude), "mu")
-    return figures.aging(run, found, variable=variable, normalised=amplitude == "free")
+    # curves that do not collapse are drawn as they are
+    found = determined(analysis.aging(run, variable=variable, lags=window, amplitude=amplitude), "slope")
+    return figures.aging(run, found, variable=variable)
 
 
 def relaxation(run: xr.Dataset, *, level: float = 1 / np.e, variable: str | None = None) -> Axes:

@@ -18,7 +18,7 @@ def aging(
     *,
     variable: str = "msd",
     null: NullModel | None = None,
-    normalised: bool = True,
+    normalised: bool | None = None,
 ) -> Axes:
     """Δ against t/t_w^μ, one curve a waiting time, and dashed the null model on the same times with its own μ.
 
@@ -26,8 +26,8 @@ def aging(
         found: what `aging(ds)` gave.
         null: the model that `aging` was given.
         normalised: divide each curve by its value at a scaled lag that all curves have, so that curves with an amplitude of
-            their own can be compared; otherwise the null model, whose amplitude is arbitrary, is given one factor, that which
-            brings it closest.
+            their own can be compared, by default where they were fitted so; otherwise the null model, whose amplitude is
+            arbitrary, is given one factor, that which brings it closest.
     """
     axes = ax or new_axes()
     curves = mean(ds[variable])
@@ -35,6 +35,7 @@ def aging(
     flow = [curves.coords.get(f"{dim}_flow", curves[dim]).values.astype(float) for dim in ("t_w", "t")]
     expected = xr.DataArray((null or NullModel()).msd(*flow), dims=("t_w", "t"), coords={"t_w": curves.t_w, "t": curves.t})
     expected = expected.where(curves.notnull())
+    normalised = found["mu"].attrs.get("amplitude") == "free" if normalised is None else normalised
     if not normalised:
         expected = expected * np.exp(np.log((curves / expected).where(curves > 0)).mean())
     for data, mu, dashed in ((expected, found["mu_null"], True), (curves, found["mu"], False)):
