@@ -114,7 +114,7 @@ def test_a_real_run_of_a_glass_and_of_its_null_model() -> None:
     assert 0.05 < float(found.t1) < 0.12
     assert np.isnan(found.t2)
     ages = analysis.aging(glass_run)
-    assert float(ages.mu) > 0.2
+    assert float(ages.mu) > 0.2 or "collapse" in ages.mu.attrs["reason"]
     assert np.isfinite(float(ages.mu_null)) or "amplitude" in ages.mu_null.attrs["reason"]
     assert ages.attrs["title"] == glass_run.attrs["title"]
     single = common | {"ensemble": {"replicas": 3}}
@@ -139,5 +139,5 @@ def test_a_bottom_and_a_t2_for_each_point_of_a_sweep() -> None:
 def test_what_is_not_there_is_named() -> None:
     with pytest.raises(glassyrun.Refusal, match="no variable msd, it has energy"):
         analysis.aging(descent(RNG(0)))
-    with pytest.raises(glassyrun.Refusal, match="fractions between 0 and 1"):
+    with pytest.raises(glassyrun.Refusal, match="left is a number between 0 and 1"):
         analysis.regimes(descent(RNG(0)), left=2.0)

@@ -79,6 +79,25 @@ def test_an_energy_that_may_be_negative_needs_its_bottom() -> None:
         regimes(ds)
     ds.energy.attrs["bottom"] = -1.1
     assert float(regimes(ds).bottom) == -1.1
+    assert float(regimes(ds, bottom=-2.0).bottom) == -2.0
+
+
+def test_a_bottom_of_each_landscape_comes_before_an_attribute() -> None:
+    """Of concatenated runs xarray keeps the attribute of the first: a variable or coordinate along the sweep is right."""
+    runs = [descent(np.random.default_rng(0)) - depth for depth in (0.0, 3.0)]
+    for run, depth in zip(runs, (0.0, 3.0), strict=True):
+        run.energy.attrs["bottom"] = -depth
+    both = xr.concat(runs, xr.DataArray([0.0, 3.0], dims="depth", name="depth"))
+    assert both.energy.attrs["bottom"] == 0.0
+    bottom = xr.DataArray([0.0, -3.0], dims="depth")
+    told = (both.assign(bottom=bottom), both.assign_coords(bottom=bottom), both.energy.assign_coords(bottom=bottom))
+    for data in told:
+        found = regimes(data)
+        assert found.bottom.values.tolist() == [0.0, -3.0]
+        np.testing.assert_allclose(found.t2, [found.t2[0]] * 2)
+    lost = regimes(both, bottom=xr.DataArray([0.0, np.nan], dims="depth"))
+    assert np.isfinite(lost.t2.values).tolist() == [True, False]
+    assert "depth = 3.0: the bottom of this landscape is not known" in lost.t2.attrs["reason"]
 
 
 def test_where_the_energy_was_read_too_late() -> None:
@@ -86,6 +105,15 @@ def test_where_the_energy_was_read_too_late() -> None:
     found = regimes(late.assign(energy=late.energy / late.energy.isel(time=0)), bottom=0.0)
     assert np.isnan(found.t1)
     assert "measure the energy earlier" in found.t1.attrs["reason"]
+
+
+def test_a_descent_that_is_over_before_its_second_reading_gives_no_time() -> None:
+    """From time 0, most of the descent between two readings: where in the interval it passed can't be told."""
+    time = np.concatenate([[0.0], np.arange(100.0, 1000.0, 50.0)])
+    curve = np.exp(-time / TAU) + 1e-3 * np.random.default_rng(0).standard_normal((1, 4, len(time))) * (time > 0)
+    found = regimes(one_time(curve, time), bottom=0.0)
+    assert np.isnan(found.t1)
+    assert "passed before the second reading, at time 100" in found.t1.attrs["reason"]
 
 
 def test_one_trajectory_gives_no_number() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import attrs
 import numpy as np
 import xarray as xr
 from scipy.optimize import isotonic_regression
 
+from glassyrun.analysis.arguments import check_word, count, number
+from glassyrun.analysis.arguments import window as check_window
 from glassyrun.analysis.labels import attempt, dataset, each, labelled
 from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, Over, Units, jackknife, units
 from glassyrun.errors import Refusal
+
+Along: TypeAlias = Literal["t", "t_w"]
 
 
 def fdt(
@@ -22,7 +26,7 @@ def fdt(
     levels: int | Array = 20,
     correlation: str = "overlap",
     response: str = "response",
-    along: Literal["t", "t_w"] = "t",
+    along: Along = "t",
     over: Over | None = None,
 ) -> xr.Dataset:
     """χ as a function of C, the fluctuation-dissipation ratio X = −T dχ/dC, and T_eff = T/X.
@@ -45,17 +49,24 @@ def fdt(
         `effective_temperature` [curve]; all but `chi_slope` with intervals.
 
     Raises:
-        Refusal: if the temperature is not positive.
+        Refusal: if the temperature is not positive, or an argument is not what it can be.
     """
-    temperature = temperature if isinstance(temperature, xr.DataArray) else xr.DataArray(float(temperature))
+    ds = dataset(data, correlation, response, dims=("t_w", "t"))
+    check_word("analysis.fdt", "along", along, Along)
+    window = None if window is None else check_window("analysis.fdt", "window", window)
+    if not isinstance(temperature, xr.DataArray):
+        temperature = xr.DataArray(number("analysis.fdt", "temperature", temperature))
     if not bool((temperature > 0).all()):
         raise Refusal("analysis.fdt: the ratio X needs a temperature above 0; for SGD see sgd_temperature")
-    ds = dataset(data, correlation, response)
     if isinstance(levels, int):
+        count("analysis.fdt", "levels", levels)
         mean = ds[correlation].mean([dim for dim in ("sample", "replica") if dim in ds[correlation].dims]).compute()
         levels = np.linspace(float(mean.min()), float(mean.max()), levels + 2)[1:-1]
+    levels = np.asarray(levels, dtype=float)
+    if levels.ndim != 1 or not len(levels) or not (np.diff(levels) > 0).all():
+        raise Refusal("analysis.fdt: levels is a number of values of C, or such values, the lowest first")
     ds["temperature_of_fdt"] = temperature
-    plot = Plot(correlation, response, np.asarray(levels, dtype=float), window, along, over)
+    plot = Plot(correlation, response, levels, window, along, over)
     return each(ds, plot.of)
 
 

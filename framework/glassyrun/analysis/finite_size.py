@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Float
 from scipy import stats
 
+from glassyrun.analysis.arguments import number
 from glassyrun.analysis.labels import KEPT, dataset, labelled
 from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, NotEnough, Over, units
 from glassyrun.errors import Refusal
@@ -54,6 +55,12 @@ def finite_size(
     Raises:
         Refusal: if the runs have different grids, or sizes are not known or not different.
     """
+    if isinstance(runs, (xr.Dataset, xr.DataArray)):
+        raise Refusal("analysis.finite_size: takes a list of results, one a size")
+    if exponent is not None:
+        number("analysis.finite_size", "exponent", exponent, 0)
+    if sizes is not None and len(sizes) != len(runs):
+        raise Refusal(f"analysis.finite_size: found {len(sizes)} sizes for {len(runs)} results")
     arrays = [_array(run, variable, at) for run in runs]
     numbers = np.array([_size(run) for run in runs] if sizes is None else list(sizes), dtype=float)
     _check(arrays, numbers)
@@ -105,6 +112,10 @@ def _labels(found: dict[str, Estimate], first: xr.DataArray, grid: Sequence[str]
 
 def _array(run: xr.Dataset | xr.DataArray, variable: str, at: dict[str, float] | None) -> xr.DataArray:
     array = dataset(run, variable)[variable]
+    lost = [dim for dim in at or {} if dim not in array.dims or dim in ("sample", "replica") or dim not in array.coords]
+    if lost:
+        grid = ", ".join(str(dim) for dim in array.dims if dim not in ("sample", "replica")) or "nothing"
+        raise Refusal(f"analysis.finite_size: {variable} can't be read at a {lost[0]}, it is over {grid}")
     return array.sel(at, method="nearest", tolerance=None) if at else array
 
 

@@ -18,21 +18,41 @@ KEPT = ("title", "source", "spec", "time_unit", "degrees_of_freedom", "complete"
 """Attributes of a run that what is made of it keeps."""
 
 
-def dataset(data: xr.Dataset | xr.DataArray, *names: str) -> xr.Dataset:
-    """The variables that an analysis needs, by name; a lone DataArray is the first of them.
+def dataset(data: xr.Dataset | xr.DataArray, *names: str, dims: Sequence[str] | Mapping[str, Sequence[str]] = ()) -> xr.Dataset:
+    """The variables that an analysis needs, by name; a lone DataArray is the first of them, and has no attributes of the run.
+
+    Args:
+        dims: dimensions that all of them must have, or those of each by name; each of these with a coordinate that increases.
 
     Raises:
-        Refusal: if one is not there.
+        Refusal: if one is not there, or holds no numbers, or lacks a dimension or its coordinate.
     """
     if isinstance(data, xr.DataArray):
         data = data.to_dataset(name=names[0], promote_attrs=False)
+    if not isinstance(data, xr.Dataset):
+        raise Refusal(f"analysis: a result is an xarray Dataset, or one of its variables, found {type(data).__name__}")
     for name in names:
         if name not in data:
             held = ", ".join(map(str, data.data_vars)) or "nothing"
             raise Refusal(
                 f"analysis: the result has no variable {name}, it has {held}; measure it, or say which one with variable="
             )
+        if data[name].dtype.kind not in "iuf":
+            raise Refusal(f"analysis: {name} holds {data[name].dtype}, and real numbers are needed")
+        for dim in dims.get(name, ()) if isinstance(dims, Mapping) else dims:
+            _check_dim(data[name], name, dim)
     return data[list(names)].assign_attrs(data.attrs)
+
+
+def _check_dim(array: xr.DataArray, name: str, dim: str) -> None:
+    if dim not in array.dims:
+        raise Refusal(f"analysis: {name} is over {', '.join(map(str, array.dims)) or 'nothing'}, and {dim} is needed")
+    if not array.sizes[dim]:
+        raise Refusal(f"analysis: {name} has no readings along {dim}")
+    if dim not in array.coords:
+        raise Refusal(f"analysis: {name} has no coordinate {dim}, which tells when it was read")
+    if array[dim].dtype.kind not in "iuf" or not bool((np.diff(array[dim].values) > 0).all()):
+        raise Refusal(f"analysis: the coordinate {dim} of {name} does not increase; sort by it, and drop what is there twice")
 
 
 def sweep_dims(ds: xr.Dataset, grid: Iterable[str] = GRID) -> list[str]:

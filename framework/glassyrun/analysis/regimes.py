@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 import xarray as xr
 
-from glassyrun.analysis.labels import attempt, dataset, each, labelled, unit_of
+from glassyrun.analysis.arguments import check_word, number
+from glassyrun.analysis.labels import GRID, attempt, dataset, each, labelled, unit_of
 from glassyrun.analysis.passage import Passage, estimated, passage
 from glassyrun.analysis.trajectories import Array, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
+
+Clock: TypeAlias = Literal["time", "flow"]
 
 
 def regimes(
@@ -20,7 +23,7 @@ def regimes(
     bottom: float | xr.DataArray | None = None,
     left: float = 0.1,
     arrived: float = 0.01,
-    clock: Literal["time", "flow"] = "time",
+    clock: Clock = "time",
     over: Over | None = None,
 ) -> xr.Dataset:
     """t₁, the end of exploration, and t₂, when the bottom is reached (the three regimes of Baity-Jesi et al., ICML 2018).
@@ -30,9 +33,10 @@ def regimes(
     and followed between two readings as `glassyrun.analysis.passage` says; how far that is a guess is part of the interval.
 
     The bottom is a property of the landscape, not of the run: a slow descent looks like a bottom in any window. It is `bottom`
-    if given (a number, or one for each point of a sweep), else the attribute `bottom` of the energy, else 0 where no energy is
-    negative: no loss is lower. A p-spin needs the energy of its ground state, which lies below the threshold where a quench
-    ends.
+    if given (a number, or one for each point of a sweep), else the variable or coordinate `bottom` of the result, else the
+    attribute `bottom` of the energy, else 0 where no energy is negative: no loss is lower. Of runs that are concatenated xarray
+    keeps the attribute of the first: where landscapes differ, give `bottom` along the sweep. A p-spin needs the energy of its
+    ground state, which lies below the threshold where a quench ends.
 
     Args:
         data: with `energy`, dims (sample, replica, time) and whatever a sweep adds.
@@ -43,17 +47,20 @@ def regimes(
         last reading is still above the bottom. What is not reached is NaN, the attribute `reason` says why.
 
     Raises:
-        Refusal: if energies are negative and no bottom is known, or a fraction is not between 0 and 1.
+        Refusal: if energies are negative and no bottom is known, or an argument is not what it can be.
     """
-    ds = dataset(data, variable)
-    if not 0 < arrived < 1 or not 0 < left < 1:
-        raise Refusal(f"analysis.regimes: left and arrived are fractions between 0 and 1, found {left:g} and {arrived:g}")
-    ds["bottom"] = _bottom(ds[variable], bottom)
+    ds = dataset(data, variable, dims=("time",))
+    check_word("analysis.regimes", "clock", clock, Clock)
+    left, arrived = (number("analysis.regimes", name, part, 0, 1) for name, part in (("left", left), ("arrived", arrived)))
+    if clock == "flow" and "time_flow" not in ds.coords:
+        raise Refusal('analysis.regimes: the result has no coordinate time_flow; take clock="time"')
+    ds["bottom"] = _bottom(data, ds[variable], bottom).reset_coords(drop=True)
     return each(ds, lambda cell: _of_one(cell, variable, left, arrived, clock, over))
 
 
-def _bottom(energy: xr.DataArray, given: float | xr.DataArray | None) -> xr.DataArray:
-    known = energy.attrs.get("bottom") if given is None else given
+def _bottom(data: xr.Dataset | xr.DataArray, energy: xr.DataArray, given: float | xr.DataArray | None) -> xr.DataArray:
+    held = data.get("bottom") if isinstance(data, xr.Dataset) else data.coords.get("bottom")
+    known = next((each for each in (given, held, energy.attrs.get("bottom")) if each is not None), None)
     if known is None:
         if bool((energy < 0).any().compute()):
             raise Refusal(
@@ -61,7 +68,12 @@ def _bottom(energy: xr.DataArray, given: float | xr.DataArray | None) -> xr.Data
                 "the energy of its ground state"
             )
         known = 0.0
-    return known if isinstance(known, xr.DataArray) else xr.DataArray(float(known))
+    if not isinstance(known, xr.DataArray):
+        return xr.DataArray(number("analysis.regimes", "bottom", known))
+    odd = [str(dim) for dim in known.dims if dim in GRID or dim not in energy.dims]
+    if odd or known.dtype.kind not in "iuf":
+        raise Refusal(f"analysis.regimes: bottom is a number, or one for each point of a sweep, found {known.dtype} over {odd}")
+    return known
 
 
 def _of_one(ds: xr.Dataset, variable: str, left: float, arrived: float, clock: str, over: Over | None) -> xr.Dataset:
@@ -100,11 +112,14 @@ def _level(energy: Array, bottom: float) -> tuple[float, float]:
     there = energy[np.isfinite(energy)]
     if not len(there):
         raise NotEnough("no energy has been measured")
-    return float(there[0]), float((there[-1] - bottom) / (there[0] - bottom))
+    whole = there[0] - bottom
+    return float(there[0]), float((there[-1] - bottom) / whole) if whole > 0 else np.nan
 
 
 def _excess(energy: Array, bottom: float) -> Array:
     """The part of the descent that is still to go; 1 at the first reading."""
+    if not np.isfinite(bottom):
+        raise NotEnough("the bottom of this landscape is not known")
     there = energy[np.isfinite(energy)]
     if len(there) and there[0] <= bottom:
         raise NotEnough(f"the first energy, {there[0]:.4g}, is not above the bottom, {bottom:.4g}")

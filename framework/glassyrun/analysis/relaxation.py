@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from glassyrun.analysis.arguments import number
 from glassyrun.analysis.labels import attempt, dataset, each, labelled, unit_of
 from glassyrun.analysis.passage import Passage, estimated, passage
 from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, units
-from glassyrun.errors import Refusal
 
 
 def relaxation_time(
@@ -25,9 +25,8 @@ def relaxation_time(
     Returns:
         `tau` [t_w] with intervals, NaN where the level is not reached: the attribute `reason` says for which t_w.
     """
-    ds = dataset(data, variable)
-    if not 0 < level < 1:
-        raise Refusal(f"analysis.relaxation_time: level is a fraction between 0 and 1, found {level:g}")
+    ds = dataset(data, variable, dims=("t_w", "t"))
+    level = number("analysis.relaxation_time", "level", level, 0, 1)
 
     def one(cell: xr.Dataset) -> xr.Dataset:
         t = cell.t.values.astype(float)

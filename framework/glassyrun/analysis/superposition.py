@@ -7,7 +7,9 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import isotonic_regression
 
-from glassyrun.analysis.labels import attempt, dataset, each, labelled
+from glassyrun.analysis.arguments import count, number
+from glassyrun.analysis.arguments import window as check_window
+from glassyrun.analysis.labels import GRID, attempt, dataset, each, labelled, sweep_dims
 from glassyrun.analysis.master import Curves, Master, one_hot, refine, settle
 from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, Units, interval, units
 from glassyrun.errors import Refusal
@@ -39,13 +41,21 @@ def superposition(
         `shift` [along], the factor a, with intervals; `misfit`, the rms distance of the curves from the master curve; NaN with
         `reason`.
     """
-    ds = dataset(data, variable)
-    if along not in ds[variable].dims:
-        raise Refusal(f"analysis.superposition: the data have no dimension {along}, they have {', '.join(map(str, ds.dims))}")
-    grid = ("sample", "replica", "time", "t_w", "t", along)
+    ds = dataset(data, variable, dims=("t_w", "t"))
+    place = "analysis.superposition"
+    if along in GRID or along not in ds[variable].dims:
+        swept = ", ".join(sweep_dims(ds)) or "none"
+        raise Refusal(
+            f"{place}: along is a dimension of temperatures, not {along}; the data have {swept}, concatenate runs for one"
+        )
+    if ds.sizes[along] < 2:
+        raise Refusal(f"{place}: {along} has one point, and curves of two are needed to be put on one another")
+    window, pieces = check_window(place, "window", window), count(place, "pieces", pieces)
+    t_w = None if t_w is None else number(place, "t_w", t_w)
+    grid = (*GRID, along)
 
     def one(cell: xr.Dataset) -> xr.Dataset:
-        count = cell.sizes[along]
+        size = cell.sizes[along]
         work = cell.transpose(..., "t_w", along, "t")
         spread = [np.nan]
 
@@ -56,7 +66,7 @@ def superposition(
             spread[0] = fit.best.spread
             return fit.factors(these, variable, row)
 
-        out = labelled("shift", attempt(found, (count,)), [along], long_name="factor a by which times are stretched")
+        out = labelled("shift", attempt(found, (size,)), [along], long_name="factor a by which times are stretched")
         out["misfit"] = xr.DataArray(spread[0], attrs={"long_name": "rms distance from the master curve", "units": "1"})
         return xr.Dataset(out, coords={along: cell[along]} if along in cell.coords else {})
 

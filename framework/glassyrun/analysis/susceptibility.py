@@ -51,9 +51,9 @@ def chi4(
     size = ds.attrs.get("degrees_of_freedom") if dof is None else dof
     if size is None:
         raise Refusal("analysis.chi4: the data have no attribute degrees_of_freedom; give dof=")
-    if not 0 < float(size) < np.inf:
+    if not isinstance(size, (int, float, np.number)) or not 0 < size < np.inf:
         raise Refusal(
-            f"analysis.chi4: the degrees of freedom, {size:g}, must be positive and finite; for N → ∞ C doesn't fluctuate"
+            f"analysis.chi4: the degrees of freedom, {size}, must be positive and finite; for N → ∞ C doesn't fluctuate"
         )
     if not set(ORDER) & set(ds[variable].dims):
         raise Refusal(f"analysis.chi4: {variable} has none of the dimensions {', '.join(ORDER)}, over which it could fluctuate")
@@ -178,7 +178,7 @@ def alpha2(ds: xr.Dataset, *, second: str = "msd", fourth: str = "displacement_f
     Returns:
         `alpha2` [t_w, t] with intervals; NaN where nothing moved.
     """
-    work = dataset(ds, second, fourth)
+    work = dataset(ds, second, fourth, dims=("t_w", "t"))
 
     def ratio(means: Means) -> Array:
         moved = np.where(means[second] > 0, means[second], np.nan)
