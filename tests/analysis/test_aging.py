@@ -85,6 +85,94 @@ def test_a_plateau_is_found_where_there_is_one() -> None:
     assert_rate(coverage(analyse, {"plateau": float(found.plateau) * np.exp(0.03**2 / 2)}))
 
 
+def test_curves_that_do_not_collapse_have_no_mu() -> None:
+    """Δ = t + 20 t/t_w is no function of t/t_w^μ: the best master curve is .27 away, fifty times the errors."""
+    t_w, t = np.geomspace(1, 200, 5), times(0.5, 500, 14)
+    exact, rng = t + 20 * t / t_w[:, None], np.random.default_rng(0)
+    found = aging(two_time(exact * np.exp(0.02 * noise(rng, (1, 6, 5, 15), 0.8)), t_w, t))
+    for name in ("mu", "mu_excess"):
+        assert np.isnan(found[name])
+        assert "the curves do not collapse" in found[name].attrs["reason"]
+    assert float(found.misfit) > 0.2
+    assert float(found.misfit_expected) < 0.01
+
+
+def test_the_errors_explain_the_misfit_of_curves_that_collapse() -> None:
+    """The expected mean square is that which is found, on average over sets; and noise of .3 withholds no μ."""
+    coarse = {"t_w": [0, 1, 3, 6], "t": slice(0, None, 2)}
+    for size in (0.05, 0.3):
+        sets = [aging(curves(np.random.default_rng(seed), size=size).isel(coarse), null=NullModel()) for seed in range(40)]
+        found, expected = (np.mean([float(one[name]) ** 2 for one in sets]) for name in ("misfit", "misfit_expected"))
+        assert found / expected == pytest.approx(1, abs=0.25)
+        assert np.isfinite([float(one.mu) for one in sets]).mean() >= 0.95
+
+
+def test_the_null_model_is_a_range_where_its_cutoff_is_not_known() -> None:
+    """Times of the order of 1/cutoff: μ of the null model goes from .1 to 1 with the cutoff, and the excess is as uncertain."""
+    ds = curves(np.random.default_rng(0)).isel(t_w=[0, 1, 2, 3, 4])
+    found = aging(ds, amplitude="free")
+    known = {cutoff: aging(ds, amplitude="free", null=NullModel(cutoff=cutoff)) for cutoff in (0.1, 0.5, 1.0, 3.0, 10.0)}
+    assert found.mu_null.attrs["errors"] == "range of cutoffs 0.1 to 10"
+    assert float(found.mu_null) == pytest.approx(float(known[1.0].mu_null))
+    assert float(found.misfit_null) == pytest.approx(float(known[1.0].misfit_null))
+    low, high = found.mu_null_interval.values
+    assert high - low > 0.5
+    for one in known.values():
+        assert low <= float(one.mu_null) <= high
+        assert np.ptp(one.mu_null_interval.values) == 0
+        for outer, inner, side in zip(found.mu_excess_interval.values, one.mu_excess_interval.values, (1, -1), strict=True):
+            assert side * (inner - outer) >= 0
+    narrow = aging(ds, amplitude="free", cutoffs=(0.5, 2.0)).mu_null_interval.values
+    assert low < narrow[0] < narrow[1] < high
+
+
+def test_the_null_model_goes_by_the_time_of_the_flow() -> None:
+    ds = curves(np.random.default_rng(0)).isel(t_w=[0, 1, 2, 3, 4])
+    steps = ds.assign_coords(t_w=10 * ds.t_w, t=10 * ds.t)
+    steps = steps.assign_coords(t_w_flow=("t_w", ds.t_w.values), t_flow=("t", ds.t.values))
+    both = [float(aging(run, amplitude="free", null=NullModel()).mu_null) for run in (steps, ds)]
+    assert both[0] == pytest.approx(both[1], abs=0.01)
+    assert both[0] < 0.9  # on the clock of the steps it would be 1
+
+
+def test_a_power_law_with_free_amplitudes_determines_no_mu() -> None:
+    """A(t_w) t^0.6 can be shifted at will."""
+    told = 0
+    for seed in range(40):
+        rng, shape = np.random.default_rng(seed), (1, 6, len(T_W), len(T))
+        own = 0.05 * noise(rng, shape, 0.9) + 0.02 * rng.standard_normal((1, 6, 1, 1))
+        ds = two_time(T**0.6 * np.maximum(T_W, 1e-9)[:, None] ** -0.3 * np.exp(own), T_W, T).isel(t=slice(0, None, 2))
+        found = aging(ds, amplitude="free", null=NullModel())
+        told += bool(np.isfinite(found.mu))
+    assert told <= 1
+    assert "power law" in found.mu.attrs["reason"]
+
+
+GROWTH = {"t^.2": lambda t: t**0.2, "t^.12": lambda t: t**0.12, "log(1+t)": np.log1p}
+
+
+@pytest.mark.parametrize("name", GROWTH)
+def test_errors_make_no_plateau_of_slow_growth(name: str) -> None:
+    """One point in ten wrong by more than a half: a plateau in at most two of forty."""
+    t_w, t = np.array([1.0, 10.0, 100.0]), times(0.1, 1e5, 25)
+    told = 0
+    for size in (0.1, 0.3):
+        for seed in range(20):
+            own = size * noise(np.random.default_rng([seed, 5]), (1, 5, 3, len(t)))
+            found = aging(two_time(GROWTH[name](t) * np.exp(own), t_w, t), waiting=(1e9, 1e10))
+            told += bool(np.isfinite(found.plateau))
+    assert told <= 2
+
+
+def test_the_plateau_is_that_of_the_longest_waiting_time() -> None:
+    """Heights .2, .3 and .5."""
+    t_w, t = np.array([1.0, 10.0, 100.0]), times(0.01, 1e6, 50)
+    height = np.array([[0.2], [0.3], [0.5]])
+    exact = height * (t / (0.1 + t)) + 0.5 * (t / (1e4 + t))
+    found = aging(two_time(np.broadcast_to(exact, (1, 3, 3, 51)), t_w, t))
+    assert float(found.plateau) == pytest.approx(0.5, rel=0.05)
+
+
 def test_no_plateau_and_saturation_are_told_apart() -> None:
     t_w, t = np.array([1.0, 10.0, 100.0]), times(0.01, 1e4, 40)
     power = aging(two_time(np.broadcast_to(t**0.5, (1, 3, 3, 41)), t_w, t))

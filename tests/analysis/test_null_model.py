@@ -37,6 +37,11 @@ def test_the_closed_form_is_the_integral_over_the_spectrum(exponent: float) -> N
             assert model.overlap(t_w, t)[row, column] == pytest.approx(kept, rel=1e-6)
 
 
+def test_by_default_it_is_the_spectrum_of_a_semicircle() -> None:
+    """ρ ∝ λ^½ below 1, as the edge of a random matrix and p = 2 have it, and mean square start 1."""
+    assert NullModel() == NullModel(0.5, 1.0, 1.0)
+
+
 def test_asymptotic_powers() -> None:
     """E ~ t^{−(a+2)} and Δ(t_w, t_w + c t_w) ~ t_w^{−(a+1)} for times beyond 1/cutoff."""
     model, times = NullModel(0.5), np.array([1e3, 1e4])

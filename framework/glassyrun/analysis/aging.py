@@ -9,41 +9,14 @@ import numpy as np
 import xarray as xr
 
 from glassyrun.analysis.curves import plateau, plateau_labels, slope_labels, slopes
+from glassyrun.analysis.exponent import CANDIDATES, Fit, Misfit
 from glassyrun.analysis.labels import attempt, dataset, each, labelled
-from glassyrun.analysis.master import Curves, Master, one_hot, refine, search
+from glassyrun.analysis.master import Master
 from glassyrun.analysis.null_model import NullModel
-from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, Units, interval, units
+from glassyrun.analysis.trajectories import Estimate, NotEnough, Over, Units, units
 
-CANDIDATES = np.linspace(-0.5, 2.5, 16)
-CURVES, LAGS = 3, 4
-"""Waiting times, and lags of each, without which there is nothing to fit."""
-
-
-@attrs.frozen
-class Pairs:
-    """Which points of a [t_w, t] array are fitted, and log t and log t_w of each."""
-
-    mask: np.ndarray
-    curves: Curves
-
-    @classmethod
-    def of(
-        cls, values: Array, t_w: Array, t: Array, lags: tuple[float, float], waiting: tuple[float, float], free: bool
-    ) -> Pairs:
-        """Positive times within the windows where the values are positive.
-
-        Raises:
-            NotEnough: if fewer than three waiting times have four such lags.
-        """
-        inside = ((t_w > 0) & (t_w >= waiting[0]) & (t_w <= waiting[1]))[:, None] & ((t > 0) & (t >= lags[0]) & (t <= lags[1]))
-        mask = inside & (values > 0)
-        mask &= (mask.sum(axis=1) >= LAGS)[:, None]
-        if mask.any(axis=1).sum() < CURVES:
-            raise NotEnough(f"{mask.any(axis=1).sum()} waiting times have {LAGS} lags or more, and a fit needs {CURVES}")
-        rows, columns = np.nonzero(mask)
-        waited = np.log(t_w[rows])
-        offsets = one_hot(waited) if free else np.zeros((len(waited), 0))
-        return cls(mask, Curves(np.log(t[columns]), waited[:, None], offsets))
+SCANNED = 5
+"""Cutoffs of the null model, between two."""
 
 
 def aging(
@@ -53,6 +26,7 @@ def aging(
     lags: tuple[float, float] = (0.0, np.inf),
     waiting: tuple[float, float] = (0.0, np.inf),
     null: NullModel | xr.Dataset | None = None,
+    cutoffs: tuple[float, float] = (0.1, 10.0),
     amplitude: Literal["common", "free"] = "common",
     pieces: int = 6,
     flat: float = 0.1,
@@ -62,27 +36,30 @@ def aging(
 
     log F is a cubic spline in log t − μ log t_w, so no form is imposed; μ is where the curves of all waiting times lie closest
     to it (least squares in log Δ; Struik 1978 for μ, Vincent et al., Lect. Notes Phys. 492, 184 (1997)). `misfit` is what
-    remains, in units of log Δ: where it exceeds what the errors of Δ explain, Δ is no such function and μ an effective number.
+    remains, in units of log Δ, and `misfit_expected` what the errors of Δ explain of it; where it is more than twice that, and
+    more than 0.1, Δ is no such function and there is no μ.
 
     The same fit to the null model on the same times gives `mu_null`: a quadratic energy ages without any glassiness, and only
-    the difference from it says something about the landscape.
+    the difference from it says something about the landscape. It is an effective number, whatever `misfit_null`; while
+    times are not all long after 1/cutoff it hangs on the cutoff, the largest eigenvalue of the Hessian, and its interval is
+    the range that it has between `cutoffs`. Give `null=NullModel(cutoff=...)` where the largest eigenvalue is known.
 
     Args:
         data: with `msd` or another positive two-time function, dims (sample, replica, t_w, t) and whatever a sweep adds.
         lags, waiting: windows of t and t_w that are fitted, in units of the coordinates.
-        null: a run of a null model on the same grids, or its closed form; by default exponent ½ and cutoff 1 per unit of flow
-            time.
+        null: a run of a null model on the same grids, or its closed form; by default exponent ½ and the cutoffs between
+            `cutoffs`.
+        cutoffs: lowest and highest, per unit of flow time.
         amplitude: `free` fits A(t_w) F(t/t_w^μ), for Δ whose height falls with t_w, as that of the null model; it can't be told
-            from
-            `common` where F is a power law, and says so.
+            from `common` where F is a power law, and says so.
         pieces: of the spline.
         flat: local slope below which there is a plateau.
 
     Returns:
-        `mu`, `mu_null`, `mu_excess` = mu − mu_null; `misfit`; `slope` [t_w, t], the local exponent d log Δ/d log t; `mu_local`
-        [t_w], μ of three neighbouring waiting times alone; `plateau`, `plateau_from`, `plateau_to` of the longest waiting time.
-        Each but `misfit`, `plateau_from` and `plateau_to` with `_error` and `_interval`; NaN with the attribute `reason` where
-        the data do not determine it.
+        `mu`, `mu_null`, `mu_excess` = mu − mu_null; `misfit`, `misfit_expected`, `misfit_null`; `slope` [t_w, t], the local
+        exponent d log Δ/d log t; `mu_local` [t_w], μ of three neighbouring waiting times alone; `plateau`, `plateau_from`,
+        `plateau_to` of the longest waiting time. Each but the misfits, `plateau_from` and `plateau_to` with `_error` and
+        `_interval`; NaN with the attribute `reason` where the data do not determine it.
     """
     ds = dataset(data, variable)
 
@@ -93,14 +70,14 @@ def aging(
             these = units(cell, [variable], over)
         except NotEnough as reason:
             return _nothing(cell, str(reason))
-        misfit = np.nan
+        misfit = Misfit()
         try:
             pairs, best = fit.master(these.means()[variable])
-            misfit = best.spread
-            found = fit.jackknife(these, pairs, best)
+            misfit = fit.misfit(these, pairs, best)
+            found = fit.jackknife(these, pairs, best, misfit)
         except NotEnough as reason:
             found = Estimate.none(str(reason))
-        expected = attempt(lambda: _null(null, fit, cell, these, over))
+        expected = Null(null, cutoffs, over).exponent(fit, cell, these)
         out = _labels(found, expected, misfit, these.about())
         out |= _local(these, fit) | slopes(these, variable, t) | plateau(these, variable, t, flat)
         return xr.Dataset(out, coords={"t_w": cell.t_w, "t": cell.t})
@@ -110,17 +87,40 @@ def aging(
     return found
 
 
-def _labels(found: Estimate, expected: Estimate, misfit: float = np.nan, errors: str = "") -> dict[str, xr.DataArray]:
+@attrs.frozen
+class Expected:
+    """The exponent of the null model."""
+
+    mu: Estimate
+    misfit: float = np.nan
+    told: str = ""
+    """What its interval is."""
+    ranged: bool = False
+    """Whether that is a range of models, and no error."""
+
+    def excess(self, found: Estimate) -> Estimate:
+        if not self.ranged or found.reason or self.mu.reason:
+            return found.minus(self.mu)
+        low, high = found.low - self.mu.high, found.high - self.mu.low
+        return Estimate(found.value - self.mu.value, np.hypot(found.error, self.mu.error), low, high)
+
+
+def _labels(found: Estimate, expected: Expected, misfit: Misfit, errors: str = "") -> dict[str, xr.DataArray]:
     out = labelled("mu", found, long_name="exponent of aging, F(t/t_w^μ)", errors=errors)
-    out |= labelled("mu_null", expected, long_name="exponent of aging of the null model")
-    out["misfit"] = xr.DataArray(misfit, attrs={"long_name": "rms of log Δ about the master curve", "units": "1"})
-    return out | labelled("mu_excess", found.minus(expected), long_name="exponent of aging beyond that of the null model")
+    out |= labelled("mu_null", expected.mu, long_name="exponent of aging of the null model", errors=expected.told)
+    about = {
+        "misfit": (misfit.found, "rms of log Δ about the master curve"),
+        "misfit_expected": (misfit.expected, "rms of log Δ about the master curve that its errors explain"),
+        "misfit_null": (expected.misfit, "rms of log Δ of the null model about its master curve"),
+    }
+    out |= {name: xr.DataArray(value, attrs={"long_name": told, "units": "1"}) for name, (value, told) in about.items()}
+    return out | labelled("mu_excess", expected.excess(found), long_name="exponent of aging beyond that of the null model")
 
 
 def _nothing(cell: xr.Dataset, reason: str) -> xr.Dataset:
     """All variables, of NaN."""
     nothing = Estimate.none(reason)
-    out = _labels(nothing, nothing)
+    out = _labels(nothing, Expected(nothing), Misfit())
     t_w, t = cell.sizes["t_w"], cell.sizes["t"]
     out |= _local_labels(Estimate.none(reason, (t_w,)))
     return xr.Dataset(
@@ -129,58 +129,52 @@ def _nothing(cell: xr.Dataset, reason: str) -> xr.Dataset:
 
 
 @attrs.frozen
-class Fit:
-    """The fit of one two-time function to F(t/t_w^μ)."""
+class Null:
+    """What the null model is: a run of it, its closed form, or that with a range of cutoffs."""
 
-    variable: str
-    t_w: Array
-    t: Array
-    lags: tuple[float, float]
-    waiting: tuple[float, float]
-    pieces: int
-    free: bool = False
-    """Whether each waiting time has an amplitude of its own."""
+    given: NullModel | xr.Dataset | None
+    cutoffs: tuple[float, float]
+    over: Over | None
 
-    def master(self, values: Array) -> tuple[Pairs, Master]:
-        pairs = Pairs.of(values, self.t_w, self.t, self.lags, self.waiting, self.free)
-        y = np.log(values[pairs.mask])
-        if np.ptp(y) < 1e-9:
-            raise NotEnough("the function is constant within the windows, so nothing tells how it is shifted")
-        best = search(y, pairs.curves, CANDIDATES, self.pieces)
-        if best.spread**2 > 0.5 * y.var():
-            raise NotEnough("no master curve explains half of the variance of log Δ, so that there is nothing to collapse")
-        return pairs, best
+    def exponent(self, fit: Fit, cell: xr.Dataset, these: Units) -> Expected:
+        try:
+            if isinstance(self.given, xr.Dataset):
+                return self._of_run(self.given, fit)
+            return self._of_models(fit, cell, these)
+        except NotEnough as reason:
+            return Expected(Estimate.none(str(reason)))
 
-    def mu(self, units: Units) -> Estimate:
-        return self.jackknife(units, *self.master(units.means()[self.variable]))
+    def _of_run(self, given: xr.Dataset, fit: Fit) -> Expected:
+        run = dataset(given, fit.variable).compute()
+        t_w, t = run.t_w.values.astype(float), run.t.values.astype(float)
+        these = units(run, [fit.variable], self.over)
+        mu, misfit = attrs.evolve(fit, t_w=t_w, t=t).mu(these, strict=False)
+        return Expected(mu, misfit.found, these.about())
 
-    def jackknife(self, units: Units, pairs: Pairs, best: Master) -> Estimate:
-        """The exponent with its interval, near the best one."""
-        left = np.array([self._again(units.without(unit)[self.variable], pairs, best) for unit in range(units.count)])
-        if not CANDIDATES[0] < best.exponent < CANDIDATES[-1] or np.ptp(left) > 2:
-            raise NotEnough("the data leave μ undetermined between −0.5 and 2.5; more waiting times, lags or replicas are needed")
-        return interval(np.asarray(best.exponent), left)
+    def _of_models(self, fit: Fit, cell: xr.Dataset, these: Units) -> Expected:
+        # the cutoff is an inverse time along the gradient flow; without that clock the coordinates stand for it
+        t_w, t = (cell.coords.get(f"{name}_flow", cell[name]).values.astype(float) for name in ("t_w", "t"))
+        measured = np.isfinite(these.means()[fit.variable])
 
-    def _again(self, values: Array, pairs: Pairs, best: Master) -> float:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            y = np.log(values[pairs.mask])
-        there = np.isfinite(y)
-        return float(refine(y[there], pairs.curves.part(there), best.shift, best.knots)[0])
+        def best(model: NullModel) -> Master:
+            found = fit.master(np.where(measured, model.msd(t_w, t), np.nan))[1]
+            if not CANDIDATES[0] < found.exponent < CANDIDATES[-1]:
+                raise NotEnough(
+                    'the null model is no function of t/t_w^μ alone on these times; amplitude="free" gives its exponent'
+                )
+            return found
 
-
-def _null(null: NullModel | xr.Dataset | None, fit: Fit, cell: xr.Dataset, these: Units, over: Over | None) -> Estimate:
-    if isinstance(null, xr.Dataset):
-        run = dataset(null, fit.variable).compute()
-        return attrs.evolve(fit, t_w=run.t_w.values.astype(float), t=run.t.values.astype(float)).mu(
-            units(run, [fit.variable], over)
-        )
-    # the cutoff is an inverse time along the gradient flow; without that clock the coordinates stand for it
-    t_w, t = (cell.coords.get(f"{name}_flow", cell[name]).values.astype(float) for name in ("t_w", "t"))
-    measured = np.isfinite(these.means()[fit.variable])
-    exponent = fit.master(np.where(measured, (null or NullModel()).msd(t_w, t), np.nan))[1].exponent
-    if not CANDIDATES[0] < exponent < CANDIDATES[-1]:
-        raise NotEnough('the null model is no function of t/t_w^μ alone on these times; amplitude="free" gives its exponent')
-    return Estimate.exact(exponent)
+        if isinstance(self.given, NullModel):
+            found = best(self.given)
+            return Expected(Estimate.exact(found.exponent), found.spread, f"exact, cutoff {self.given.cutoff:g}")
+        all_of_them = [best(NullModel(cutoff=float(cutoff))) for cutoff in np.geomspace(*self.cutoffs, SCANNED)]
+        exponents = np.array([one.exponent for one in all_of_them])
+        low, high = exponents.min(), exponents.max()
+        middle = all_of_them[SCANNED // 2]
+        # the error is that of an even distribution over the range
+        value, error = np.asarray(middle.exponent), np.asarray((high - low) / 12**0.5)
+        mu = Estimate(value, error, np.asarray(low), np.asarray(high))
+        return Expected(mu, middle.spread, f"range of cutoffs {self.cutoffs[0]:g} to {self.cutoffs[1]:g}", ranged=True)
 
 
 def _local(these: Units, fit: Fit) -> dict[str, xr.DataArray]:
@@ -189,7 +183,7 @@ def _local(these: Units, fit: Fit) -> dict[str, xr.DataArray]:
     for middle in range(1, len(fit.t_w) - 1):
         window = (float(fit.t_w[middle - 1]), float(fit.t_w[middle + 1]))
         narrow = attrs.evolve(fit, waiting=(max(window[0], fit.waiting[0]), min(window[1], fit.waiting[1])), pieces=4)
-        found[middle] = attempt(lambda narrow=narrow: narrow.mu(these))
+        found[middle] = attempt(lambda narrow=narrow: narrow.mu(these)[0])
     return _local_labels(Estimate.stack(found))
 
 

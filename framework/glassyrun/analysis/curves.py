@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 from jaxtyping import Float
+from scipy import stats
 
 from glassyrun.analysis.labels import labelled
-from glassyrun.analysis.trajectories import Array, Estimate, Units, jackknife
+from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, Means, Units, jackknife
 
-EXTENT = 3.0
-"""A stretch of lags shorter than this factor is no plateau."""
+EXTENT, POINTS = 10.0, 3
+"""A stretch of lags shorter than this factor, or of fewer points, is no plateau."""
 
 
 def slopes(these: Units, variable: str, t: Float[np.ndarray, " t"]) -> dict[str, xr.DataArray]:
@@ -55,22 +56,39 @@ def _plateau(these: Units, variable: str, t: Array, flat: float) -> tuple[Estima
     if not len(rows):
         return Estimate.none("no waiting time has six lags"), (np.nan, np.nan)
     row = int(rows[-1])
-    columns = _longest_flat(local_slopes(means[row], t), t, flat)
+    columns = _longest_flat(these, variable, row, t, flat)
     if columns is None:
-        return Estimate.none(f"no plateau: the local exponent is not below {flat:g} over a factor {EXTENT:g} of lags"), (
-            np.nan,
-            np.nan,
-        )
+        told = f"no plateau: the slope of log Δ is not surely below {flat:g} over a factor {EXTENT:g} of lags"
+        return Estimate.none(told), (np.nan, np.nan)
     height = jackknife(these, lambda means: np.exp(np.log(means[variable][row, columns]).mean()), log=True)
     left = np.isfinite(means[row, columns.stop : columns.stop + 1]).any()
     return height, (float(t[columns.start]), float(t[columns.stop - 1]) if left else np.nan)
 
 
-def _longest_flat(slope: Array, t: Array, flat: float) -> slice | None:
-    """The stretch of lags of largest ratio where the slope is small."""
-    small = np.concatenate([[False], np.nan_to_num(slope, nan=np.inf) < flat, [False]])
-    begins, ends = np.nonzero(small[1:] & ~small[:-1])[0], np.nonzero(~small[1:] & small[:-1])[0]
-    best = max(zip(begins, ends, strict=True), key=lambda pair: t[pair[1] - 1] / t[pair[0]], default=None)
-    if best is None or t[best[1] - 1] / t[best[0]] < EXTENT:
-        return None
-    return slice(int(best[0]), int(best[1]))
+def _longest_flat(these: Units, variable: str, row: int, t: Array, flat: float) -> slice | None:
+    """The stretch of lags of largest ratio that is flat.
+
+    Its slope is surely small, though it has been sought for (by Bonferroni's correction for as many stretches as there are side
+    by side); no local exponent in it is surely large, and the slope is small at both its ends, so that the end of a rise is no
+    part of it.
+    """
+    measured = np.nonzero((t > 0) & (these.means()[variable][row] > 0))[0]
+    local = jackknife(these, lambda means: local_slopes(means[variable][row], t))
+    steep = np.concatenate([[0], np.cumsum(~(local.low < flat))])
+    ratios = {(a, b): t[b] / t[a] for a in measured for b in measured if t[b] >= EXTENT * t[a] and steep[b + 1] == steep[a]}
+    sought = max(np.log(t[measured[-1]] / t[measured[0]]) / np.log(EXTENT), 1.0)
+    reach = stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / sought, these.count - 1)
+
+    def slope(means: Means, low: float, high: float) -> float:
+        within = measured[(t[measured] >= low) & (t[measured] <= high)]
+        x, y = np.log(t[within]), np.log(means[variable][row, within])
+        return float((x - x.mean()) @ y / np.sum((x - x.mean()) ** 2)) if len(within) >= POINTS else np.nan
+
+    whole = these.means()
+    for a, b in sorted(ratios, key=lambda pair: ratios[pair], reverse=True):
+        ends = slope(whole, t[a], EXTENT * t[a] * 1.001), slope(whole, t[b] / EXTENT / 1.001, t[b])
+        if max(ends) < flat:
+            found = jackknife(these, lambda means, a=a, b=b: slope(means, t[a], t[b]))
+            if float(found.value + reach * found.error) < flat:
+                return slice(int(a), int(b) + 1)
+    return None

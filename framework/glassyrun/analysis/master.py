@@ -112,3 +112,23 @@ def refine(y: Array, curves: Curves, shift: Array, knots: Array, rounds: int = 6
         if np.abs(step).max() < 1e-5:
             break
     return shift
+
+
+def misfit_by_errors(y: Array, left: Float[np.ndarray, "unit point"], curves: Curves, best: Master) -> float:
+    """The spread that the errors of the points alone would leave, from the points without one unit each, by the jackknife."""
+    _, along = residuals(y, curves, best.shift, best.knots)
+    q = np.linalg.qr(along)[0]
+    lost = [residuals(moved, curves, best.shift, best.knots, slopes=False)[0] for moved in left - left.mean(axis=0)]
+    return _spread_of([one - q @ (q.T @ one) for one in lost])
+
+
+def is_straight(y: Array, left: Float[np.ndarray, "unit point"], curves: Curves) -> bool:
+    """Whether lines of one slope, each of a height of its own, are as near to the points as twice their errors."""
+    model = np.column_stack([np.ones_like(curves.x), curves.x, curves.offsets])
+    q = np.linalg.qr(model)[0]
+    bent = y - q @ (q.T @ y)
+    return float(np.sqrt(np.mean(bent**2))) < 2 * _spread_of([one - q @ (q.T @ one) for one in left - left.mean(axis=0)])
+
+
+def _spread_of(lost: list[Array]) -> float:
+    return float(np.sqrt((len(lost) - 1) * np.mean(np.square(lost))))
