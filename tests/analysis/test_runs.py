@@ -193,6 +193,16 @@ def test_an_exponent_is_fitted_where_four_sizes_allow() -> None:
     assert "four" in found["exponent"].attrs["reason"]
 
 
+def test_an_exponent_that_the_data_leave_open_is_no_number() -> None:
+    """Noise far above the corrections: whatever is printed is the range of the search, unless nothing is."""
+    for seed in range(20):
+        found = finite_size(sizes(np.random.default_rng(seed), 3, 0.5, (64, 128, 256, 512)), exponent=None)
+        assert found["exponent"].isnull()
+        assert found.limit.isnull().all()
+        assert "undetermined between 0.05 and 4" in found["exponent"].attrs["reason"]
+        assert "undetermined" in found.limit.attrs["reason"]
+
+
 def test_a_wrong_law_shows_in_chi_squared() -> None:
     runs = sizes(np.random.default_rng(0), 20, 0.002)
     assert float(finite_size(runs).chi_squared) < 3

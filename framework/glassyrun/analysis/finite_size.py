@@ -19,6 +19,8 @@ RESAMPLES = 400
 OF_ONE_SIZE = ("spec", "degrees_of_freedom", "title")
 EXPONENTS = (0.05, 4.0)
 """Between which a fitted exponent lies."""
+AT_ENDS = 0.05
+"""The part of resampled fits that may end at a bound; of more the data don't determine the exponent."""
 
 
 def finite_size(
@@ -50,7 +52,7 @@ def finite_size(
         `limit` = y_∞ and `amplitude` = c on the grid of the variable, with intervals; `exponent` with interval where fitted;
         `chi_squared` per degree of freedom of the fit over the points, near 1 if the law holds (NaN where two sizes leave none;
         points are correlated, so it has no sharp law).
-        Too few sizes or samples: NaN with `reason`.
+        Too few sizes or samples, or an exponent that they don't determine: all is NaN with `reason`.
 
     Raises:
         Refusal: if the runs have different grids, or sizes are not known or not different.
@@ -146,6 +148,7 @@ class Fit:
         means = np.stack([v.mean(axis=0) for v in self.values])
         resampled = np.stack([_resampled(v, rng) for v in self.values], axis=1)
         value, draws = self.solve(means[None]), self.solve(resampled)
+        self._check_exponent(float(value["exponent"][0]), draws["exponent"])
         out: dict[str, Estimate] = {}
         for name in ("limit", "amplitude", "exponent"):
             centre, error = value[name][0], draws[name].std(axis=0, ddof=1)
@@ -153,6 +156,16 @@ class Fit:
             out[name] = Estimate(centre, error, centre - reach, centre + reach)
         out["chi_squared"] = Estimate.exact(self._chi_squared(means, value))
         return out
+
+    def _check_exponent(self, best: float, draws: Float[np.ndarray, " draw"]) -> None:
+        """Whether a fitted exponent is determined by the data, and not by the range that is searched."""
+        low, high = EXPONENTS
+        ends = [not 1.01 * low < found < 0.99 * high for found in (best, *draws)]
+        if self.exponent is None and (ends[0] or np.mean(ends[1:]) > AT_ENDS):
+            raise NotEnough(
+                f"the data leave the exponent undetermined between {low:g} and {high:g}: the best is {best:.3g}, and {np.mean(ends[1:]):.0%}"
+                f" of the resampled fits end at a bound; give exponent=, or more sizes or samples"
+            )
 
     def solve(self, means: Float[np.ndarray, "draw size point"]) -> dict[str, Array]:
         """Weighted least squares of each of many sets of means [draw, size, point]; one exponent for all points of a draw."""
