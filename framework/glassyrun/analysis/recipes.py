@@ -44,10 +44,10 @@ def summary(run: xr.Dataset) -> Figure:
 def regimes(run: xr.Dataset, *, bottom: float | None = None, variable: str = "energy") -> Axes:
     needs([run], {variable: TIME})
     check_bottom(run, variable, bottom)
-    found = determined(analysis.regimes(run, variable=variable, bottom=bottom), "remaining")
+    found = analysis.regimes(run, variable=variable, bottom=bottom)
     if not bool((mean(run[variable]).where(run.time > 0) > found["bottom"]).any()):
         raise Refusal(f"no {variable} is above {float(found['bottom']):g}; give another --bottom")
-    return figures.regimes(run, found, variable=variable)
+    return figures.regimes(run, determined(found, "remaining"), variable=variable)
 
 
 def collapse(run: xr.Dataset, *, after: float | None = None, bottom: float | None = None, window: Window = EVERYTHING) -> Axes:

@@ -42,14 +42,22 @@ def aging(
         shift = float(mu) if np.isfinite(float(mu)) else 0.0
         scaled = data / _heights(data, shift) if normalised else data
         family(axes, scaled, bar=not dashed, shift=shift, linestyle="--" if dashed else "-", linewidth=0.8 if dashed else 1.4)
-    for linestyle, source, mu in (("-", "measured", found["mu"]), ("--", "null model", found["mu_null"])):
-        told = rf"$\mu = {float(mu):.2f}$" if np.isfinite(float(mu)) else r"$\mu$ not determined"
-        axes.plot([], [], color="0.3", linestyle=linestyle, label=f"{source}, {told}")
+    for linestyle, source, name in (("-", "measured", "mu"), ("--", "null model", "mu_null")):
+        axes.plot([], [], color="0.3", linestyle=linestyle, label=f"{source}, {_told(found, name)}")
     logarithmic(axes, "x", "y")
     name = DELTA if variable == "msd" else plain(curves.attrs.get("long_name", variable))
     axes.set(xlabel=r"$t / t_w^\mu$", ylabel=f"{name}, scaled" if normalised else name)
     axes.legend(loc="lower right")
     return axes
+
+
+def _told(found: xr.Dataset, name: str) -> str:
+    """An exponent and its interval, where it has one."""
+    if not np.isfinite(float(found[name])):
+        return r"$\mu$ not determined"
+    low, high = found[f"{name}_interval"].values
+    reach = f" ({low:.2f} to {high:.2f})" if high > low else ""
+    return rf"$\mu = {float(found[name]):.2f}${reach}"
 
 
 def _heights(curves: xr.DataArray, shift: float) -> xr.DataArray:
