@@ -75,9 +75,9 @@ def test_what_is_not_known_is_refused():
     assert theory.asymptotic_energy({3: 1.0, 4: 1.0}, 2.0) == pytest.approx(-0.5)
     with pytest.raises(Refusal, match="known from no formula"):
         theory.asymptotic_energy({3: 1.0, 4: 1.0}, 0.1)
-    with pytest.raises(ValueError, match="planted"):
+    with pytest.raises(Refusal, match="planted"):
         theory.equilibrium_overlap(3, 0.5)
-    with pytest.raises(ValueError, match="marginal"):
+    with pytest.raises(Refusal, match="marginal"):
         theory.marginal_state({3: 1.0, 4: 1.0}, 2.0)
 
 
@@ -88,3 +88,30 @@ def test_derivatives_are_those_of_the_correlator():
         slope = (theory.derivative(mixture, order, q + step) - theory.derivative(mixture, order, q - step)) / (2 * step)
         assert theory.derivative(mixture, order + 1, q) == pytest.approx(slope, rel=1e-8)
     assert np.isclose(theory.derivative(mixture, 0, q), theory.correlator(mixture, q))
+
+
+@pytest.mark.parametrize("weak", [0.05, 0.3, 1.0])
+@pytest.mark.parametrize(("p", "s"), [(2, 3), (2, 4), (3, 4), (3, 8), (2, 6)])
+def test_a_threshold_lies_above_the_ground_state_or_is_refused(p: int, s: int, weak: float) -> None:
+    """Full breaking (2 + 4 with a weak 4) has no threshold of this kind: its formula gives energies that no state has."""
+    mixture = {p: 1.0, s: weak}
+    try:
+        lowest = theory.ground_state(mixture).energy
+    except Refusal:
+        for of in (theory.threshold_energy, lambda model: theory.marginal_state(model, 0.1)):
+            with pytest.raises(Refusal, match="more than one step"):
+                of(mixture)
+        return
+    assert theory.threshold_energy(mixture) > lowest
+
+
+@pytest.mark.parametrize("model", [1, {}, {3: 0.0}, {3: float("nan")}, {1: 1.0, 3: 1.0}])
+def test_a_model_that_is_none(model: theory.Model) -> None:
+    for of in (theory.threshold_energy, theory.ground_state, theory.dynamical_temperature):
+        with pytest.raises(Refusal, match="p-spin model"):
+            of(model)
+
+
+def test_the_lowest_energy_is_not_guessed() -> None:
+    assert theory.lowest_energy(3) == theory.ground_state(3).energy
+    assert theory.lowest_energy({2: 1.0, 4: 0.3}) is None

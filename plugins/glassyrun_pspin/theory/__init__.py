@@ -7,6 +7,7 @@ docs/theory.md.
 """
 
 from glassyrun_pspin.theory.correlator import (
+    Model,
     correlator,
     derivative,
     minibatch_temperature,
@@ -14,7 +15,7 @@ from glassyrun_pspin.theory.correlator import (
     stable_step,
     static_temperature,
 )
-from glassyrun_pspin.theory.ground import GroundState, ground_state
+from glassyrun_pspin.theory.ground import GroundState, ground_state, lowest_energy
 from glassyrun_pspin.theory.states import (
     MarginalState,
     asymptotic_energy,
@@ -27,12 +28,14 @@ from glassyrun_pspin.theory.states import (
 __all__ = [
     "GroundState",
     "MarginalState",
+    "Model",
     "asymptotic_energy",
     "correlator",
     "derivative",
     "dynamical_temperature",
     "equilibrium_overlap",
     "ground_state",
+    "lowest_energy",
     "marginal_state",
     "minibatch_temperature",
     "planted_energy",

@@ -7,8 +7,31 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from glassyrun import Refusal
+
 Mixture = Mapping[int, float]
 """p → a_p."""
+Model = int | Mixture
+"""The p of a pure model, or p → a_p."""
+
+
+def mixture_of(model: Model) -> Mixture:
+    """p → a_p of a model.
+
+    Raises:
+        Refusal: if there is no degree, or one below 2, or a coefficient that is not finite or all are 0.
+    """
+    mixture = {model: 1.0} if isinstance(model, int) else model
+    if not all(p >= 2 and math.isfinite(a) for p, a in mixture.items()) or not any(mixture.values()):
+        raise Refusal(
+            f"p-spin model: found {model!r}, expected a whole number p ≥ 2, or such numbers with their finite coefficients a_p"
+        )
+    return mixture
+
+
+def pure(model: Model) -> bool:
+    """Whether only one degree occurs."""
+    return len(mixture_of(model)) == 1
 
 
 def derivative(mixture: Mixture, order: int, overlap: float = 1.0) -> float:

@@ -8,8 +8,7 @@ import attrs
 import numpy as np
 
 from glassyrun import Refusal
-from glassyrun_pspin.theory.correlator import derivative
-from glassyrun_pspin.theory.states import Model, mixture_of
+from glassyrun_pspin.theory.correlator import Model, derivative, mixture_of, pure
 
 SLACK = 1e-9
 """Rounding that the condition of optimality may be short by."""
@@ -54,6 +53,23 @@ def ground_state(model: Model) -> GroundState:
             f"it lies above {found.energy:.5g}"
         )
     return found
+
+
+def lowest_energy(model: Model) -> float | None:
+    """E_0 per spin, or None where it is not known."""
+    try:
+        return ground_state(model).energy
+    except Refusal:
+        return None
+
+
+def refuse_more_steps(model: Model) -> None:
+    """
+    Raises:
+        Refusal: for a mixture whose ground state has more than one step of symmetry breaking.
+    """
+    if not pure(model):
+        ground_state(model)
 
 
 def _shortfall(model: Model, state: GroundState) -> float:

@@ -9,19 +9,8 @@ import attrs
 import numpy as np
 
 from glassyrun import Refusal
-from glassyrun_pspin.theory.correlator import Mixture, correlator, derivative, static_temperature
-
-Model = int | Mixture
-"""The p of a pure model, or p → a_p."""
-
-
-def mixture_of(model: Model) -> Mixture:
-    return {model: 1.0} if isinstance(model, int) else model
-
-
-def pure(model: Model) -> bool:
-    """Whether only one degree occurs."""
-    return len(mixture_of(model)) == 1
+from glassyrun_pspin.theory.correlator import Model, correlator, derivative, mixture_of, pure, static_temperature
+from glassyrun_pspin.theory.ground import refuse_more_steps
 
 
 def dynamical_temperature(model: Model) -> float:
@@ -41,11 +30,16 @@ def threshold_energy(model: Model) -> float:
     """E_th, that of the marginal state at T = 0: −√(2(p−1)/p) for pure p; −1.1547 for p = 3, and −1 for p = 2.
 
     E_th = −[f′(1) + f(1) (f″(1)/f′(1) − 1)] / √f″(1). In a pure model saddles become minima there, and a quench tends to it. In a
-    mixture it is the energy that a quench would tend to if it forgot its start, which it does not: see `asymptotic_energy`.
+    mixture it is the energy that a quench would tend to if it forgot its start, which it does not: see `asymptotic_energy`. Where
+    1/√f″(q) is not convex even that is a conjecture.
+
+    Raises:
+        Refusal: for a mixture whose low energies need more than one step of symmetry breaking.
     """
     mixture = mixture_of(model)
     if isinstance(model, int):
         return -math.sqrt(2 * (model - 1) / model)
+    refuse_more_steps(mixture)
     f, f1, f2 = (derivative(mixture, k) for k in range(3))
     return -(f1 + f * (f2 / f1 - 1)) / math.sqrt(f2)
 
@@ -79,11 +73,12 @@ def marginal_state(model: Model, temperature: float) -> MarginalState:
     Ricci-Tersenghi 2020), so that for mixtures these are the numbers of the threshold, not of the asymptote.
 
     Raises:
-        ValueError: if T is outside [0, T_d].
+        Refusal: if T is outside [0, T_d], or for a mixture that needs more than one step of symmetry breaking.
     """
     mixture = mixture_of(model)
-    if not 0 <= temperature <= dynamical_temperature(model) * (1 + 1e-12):
-        raise ValueError(f"marginal states exist for 0 ≤ T ≤ T_d, not for {model}, T = {temperature}")
+    if not 0 <= temperature <= (limit := dynamical_temperature(model)) * (1 + 1e-12):
+        raise Refusal(f"marginal_state: found T = {temperature:g}, and marginal states exist for 0 ≤ T ≤ T_d = {limit:.5g}")
+    refuse_more_steps(mixture)
     f1, f2 = derivative(mixture, 1), derivative(mixture, 2)
     if temperature == 0:
         excess = (f2 - f1) / (f1 * math.sqrt(f2))  # X/T for T → 0
@@ -107,10 +102,12 @@ def asymptotic_energy(model: Model, temperature: float) -> float:
     Above T_d that of equilibrium, −f(1)/T; below, for pure p, that of the marginal state.
 
     Raises:
-        Refusal: for a mixture below T_d, where no formula is known: it goes below the threshold and keeps a memory of its start.
-        ValueError: if T < 0.
+        Refusal: if T < 0, and for a mixture below T_d, where no formula is known: it goes below the threshold and keeps a memory
+            of its start.
     """
     mixture = mixture_of(model)
+    if temperature < 0:
+        raise Refusal(f"asymptotic_energy: found T = {temperature:g}, expected a temperature ≥ 0")
     if temperature >= dynamical_temperature(model):
         return -correlator(mixture) / temperature
     if not pure(mixture):
@@ -126,11 +123,14 @@ def equilibrium_overlap(model: Model, temperature: float) -> float:
     """What the overlap with a planted start in equilibrium tends to: 0 above T_d, and below it the largest root of f′(q)(1−q) = T² q.
 
     Raises:
-        ValueError: below T_s, where a planted start is not one of equilibrium.
+        Refusal: below T_s, where a planted start is not one of equilibrium.
     """
     mixture = mixture_of(model)
     if temperature < static_temperature(mixture) * (1 - 1e-9):
-        raise ValueError(f"no planted equilibrium below T_s, found T = {temperature}")
+        raise Refusal(
+            f"equilibrium_overlap: found T = {temperature:g}, and a planted start is one of equilibrium from T_s = "
+            f"{static_temperature(mixture):.5g} on"
+        )
     if temperature >= dynamical_temperature(model):
         return 0.0
     low, high = _largest(lambda q: derivative(mixture, 1, q) * (1 - q) / q, 1e-9), 1.0
