@@ -27,6 +27,8 @@ from glassyrun.store import read_blob
 
 SIDECAR = "result.json"
 """Size and digest of `result.nc`, and of the manifest that it was built from, so that a change of either is noticed."""
+AVERAGED = "averaged_over"
+"""Attribute of a result whose numbers are averages over these dimensions, which it then does not have."""
 MOST_SIDECAR = 10_000
 HEADER = 4_000_000
 """Bytes that a file may have beside its numbers."""
@@ -35,7 +37,8 @@ HEADER = 4_000_000
 def assemble(directory: Path) -> xr.Dataset:
     """The dataset of a run directory, whole or not yet; what was not measured is NaN.
 
-    Dimensions: `sample`, `replica`, `time` or (`t_w`, `t`), then what a variable brings (`block`). The attribute
+    Dimensions: `sample`, `replica` (unless a theory gives averages over them), `time` or (`t_w`, `t`), then what a variable brings
+    (`block`). The attribute
     `complete` is 1 for a finished run; `damaged` names committed files that could not be read, whose readings are NaN.
 
     Raises:
@@ -54,6 +57,8 @@ def assemble(directory: Path) -> xr.Dataset:
         front = ["sample", *(["replica"] if "replica" in about["dims"] else [])]
         variables[name] = array.transpose(*front, *about["grid"], *behind)
     dataset = xr.Dataset(variables, coords=coords, attrs=manifest.attributes)
+    averaged = str(manifest.attributes.get(AVERAGED, "")).split()
+    dataset = dataset.isel(dict.fromkeys(averaged, 0), drop=True, missing_dims="ignore")
     dataset.attrs["complete"] = int(manifest.complete)
     if manifest.failure:
         dataset.attrs["failure"] = manifest.failure

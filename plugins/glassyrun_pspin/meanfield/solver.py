@@ -14,6 +14,7 @@ from jaxtyping import Float
 
 from glassyrun import Refusal, Solver
 from glassyrun_pspin.meanfield.solution import Solution, solve
+from glassyrun_pspin.theory import lowest_energy
 
 if TYPE_CHECKING:
     from glassyrun.experiment import Experiment, Setting
@@ -29,6 +30,7 @@ NAMES = {
     "overlap": "overlap per degree of freedom",
     "msd": "mean-square displacement per degree of freedom",
     "response": "integrated response per degree of freedom",
+    "noise_response_start": "the same from the noise with x at the waiting time, of mean 0",
 }
 Readings = tuple[Float[np.ndarray, " reading"], Float[np.ndarray, " reading"]]
 """Values and their errors."""
@@ -38,8 +40,8 @@ Readings = tuple[Float[np.ndarray, " reading"], Float[np.ndarray, " reading"]]
 class MeanField(Solver):
     """Solves the two-time equations of the spherical p-spin instead of running it.
 
-    All samples and replicas of the spec have the same numbers, so that theory minus simulation is one subtraction of datasets.
-    The attribute `error` of a variable is its largest error on the grid.
+    Its numbers are averages over disorder, starts and noise, and have neither of the dimensions `sample` and `replica`, so that
+    simulation minus theory is one subtraction of datasets. The attribute `error` of a variable is its largest error on the grid.
     """
 
     tolerance: float = TOLERANCE
@@ -48,7 +50,7 @@ class MeanField(Solver):
         """What is solved, and about how long that takes (docs/theory.md); raises what `run` would before it begins."""
         temperature, labels, grids = temperature_of(setting), labels_of(setting), _Grids.of(setting)
         return [
-            f"theory       T = {temperature:g} up to t = {grids.last:g}, {', '.join(labels)} with errors of at most {self.tolerance:g}",
+            f"theory       T = {temperature:g} up to t = {grids.last:g}, {', '.join(labels)}; E, C and χ to {self.tolerance:g}",
             "foreseen     about 10 s up to t = 100, and a minute or two up to t = 100000",
         ]
 
@@ -79,8 +81,11 @@ class MeanField(Solver):
         measured = {label: grids.read(found, kind) for label, kind in labels.items()}
         if "overlap" in labels.values():
             measured |= {f"{label}_normalised": measured[label] for label, kind in labels.items() if kind == "overlap"}
+        variables = _variables(setting, labels, measured)
         if store.manifest.untouched:
-            store.describe(_attributes(setting, self.tolerance), setting.axes(), _variables(labels, measured))
+            store.describe(_attributes(setting, self.tolerance), setting.axes(), variables)
+        else:  # a run that has grown: later times have other errors
+            store.describe(store.manifest.attributes, store.manifest.axes, variables)
         tensors = grids.tensors(labels, measured, setting.spec.ensemble.replicas)
         for sample in range(setting.spec.ensemble.samples):
             store.keep(tensors, {"sample": sample})
@@ -117,8 +122,9 @@ def labels_of(setting: Setting) -> dict[str, str]:
     """Label → kind of what is read: what the spec asks for, and the rest that the theory knows.
 
     Raises:
-        Refusal: for an observable that the theory does not know.
+        Refusal: for an observable that the theory does not know, or that could not be measured either.
     """
+    cold = temperature_of(setting) == 0
     asked = {observable.label: observable.kind for observable in setting.spec.observables}
     for label, kind in asked.items():
         if kind not in KNOWN:
@@ -126,7 +132,13 @@ def labels_of(setting: Setting) -> dict[str, str]:
                 f'observables.{label}: the theory (system.n = inf) does not know "{kind}"; expected some of {", ".join(KNOWN)}, '
                 "or none, for all of them"
             )
+        if kind == "noise_response" and cold:
+            raise Refusal(
+                f"observables.{label}: at T = 0 there is no thermal noise whose correlation with x could be read; take langevin at a "
+                'temperature above 0, or the observable "response"'
+            )
     labels = {label: "response" if kind == "noise_response" else kind for label, kind in asked.items()}
+    labels |= {f"{label}_start": "noise_response_start" for label, kind in asked.items() if kind == "noise_response"}
     return labels | {kind: kind for kind in ALWAYS if kind not in labels and kind not in labels.values()}
 
 
@@ -162,7 +174,12 @@ class _Grids:
             return found.mu(self.time), found.mu_error(self.time)
         if kind == "response":
             return found.susceptibility(self.t_w, self.t), found.susceptibility_error(self.t_w, self.t)
-        C, error = found.correlation(self.t_w, self.t), found.correlation_error(self.t_w, self.t)
+        if kind == "noise_response_start":
+            return np.zeros_like(self.t), np.zeros_like(self.t)
+        # at lag 0 known without solving; how well the equations keep it there is measured in docs/theory.md
+        lagged = self.t > 0
+        C = np.where(lagged, found.correlation(self.t_w, self.t), 1.0)
+        error = np.where(lagged, found.correlation_error(self.t_w, self.t), 0.0)
         return (C, error) if kind == "overlap" else (2 * (1 - C), 2 * error)
 
     def tensors(self, labels: Mapping[str, str], measured: Mapping[str, Readings], replicas: int) -> dict[str, torch.Tensor]:
@@ -175,13 +192,20 @@ class _Grids:
         return tensors
 
 
-def _variables(labels: Mapping[str, str], measured: Mapping[str, Readings]) -> dict[str, dict[str, Any]]:
+def _variables(setting: Setting, labels: Mapping[str, str], measured: Mapping[str, Readings]) -> dict[str, dict[str, Any]]:
     """What the manifest says of each variable."""
+    system: Any = setting.spec.system
+    bottom = lowest_energy(system.coefficients)
     described: dict[str, dict[str, Any]] = {}
     for name, (_, error) in measured.items():
         kind = labels.get(name, "overlap")
         grid: Sequence[str] = ["time"] if kind in ("energy", "mu") else ["t_w", "t"]
-        attributes = {"long_name": f"{NAMES[kind]}, N → ∞", "units": "1", "error": f"{error.max(initial=0.0):.2g}"}
+        attributes: dict[str, Any] = {
+            "long_name": f"{NAMES[kind]}, N → ∞",
+            "units": "1",
+            "error": float(f"{error.max(initial=0.0):.2g}"),
+        }
+        attributes |= {"bottom": bottom} if kind == "energy" and bottom is not None else {}
         described[name] = {"grid": list(grid), "dims": ["replica"], "coords": {}, "dtype": "float64", "attributes": attributes}
     return described
 
@@ -189,6 +213,7 @@ def _variables(labels: Mapping[str, str], measured: Mapping[str, Readings]) -> d
 def _attributes(setting: Setting, tolerance: float) -> dict[str, Any]:
     """What the result says of how it came about."""
     from glassyrun.protocol import time_unit
+    from glassyrun.result import AVERAGED
     from glassyrun.spec.load import dump_spec
 
     spec = setting.spec
@@ -203,5 +228,6 @@ def _attributes(setting: Setting, tolerance: float) -> dict[str, Any]:
         "time_per_step": setting.clock.shortest,
         "theory": "two-time equations of Cugliandolo and Kurchan, PRL 71, 173 (1993), in continuous time; steps give the grids alone",
         "tolerance": tolerance,
+        AVERAGED: "sample replica",
         **setting.promise(),
     }
