@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
@@ -72,6 +73,7 @@ def check_system(place: str, system: object) -> System:
         "blocks": isinstance(blocks, Mapping),
         "energy_scale": isinstance(scale, int | float) and 0 < scale < float("inf"),
         "manifold": isinstance(manifold, Manifold),
+        "bottom": system.bottom is None or (isinstance(system.bottom, int | float) and math.isfinite(system.bottom)),
     }
     for name in (name for name, fits in sound.items() if not fits):
         raise PluginError(f"{place}: its plugin's System has {name} = {getattr(system, name, None)!r}; mend the plugin")

@@ -33,7 +33,7 @@ class Variable:
     dims: tuple[str, ...] = ("replica",)
     coords: Mapping[str, Any] = attrs.field(factory=dict)
     """Values of dimensions beyond `replica`, for example `block`; a `range` for a dimension as long as x costs nothing."""
-    attributes: Mapping[str, str] = attrs.field(factory=dict)
+    attributes: Mapping[str, str | float] = attrs.field(factory=dict)
     dtype: Literal["float64", "float32"] = "float64"
     """Of the numbers that are kept; float32 halves the size of whole configurations."""
 

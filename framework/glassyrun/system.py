@@ -35,6 +35,8 @@ class System(ABC):
     """The reported energy is H / energy_scale: N for spins, 1 for networks."""
     energy_name: str = "energy"
     """What the reported energy is, for labels: "energy per spin", "mean loss"."""
+    bottom: float | None = None
+    """The reported energy at the bottom of the landscape, where it is known: the ground state of a glass, 0 for a loss."""
     manifold: Manifold = Flat()
     provenance: Mapping[str, str] = {}
     """Where the disorder came from (source file, digest, …); written into the result's attributes."""

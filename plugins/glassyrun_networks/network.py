@@ -84,7 +84,7 @@ class Network(System):
         shape, self._loss = example_shape(data), LOSSES[loss]
         outputs = self._loss.outputs(data.classes)
         self._make, self._law = lambda: make(shape, outputs), initial
-        self.energy_name = "mean loss + (λ/2)|x|²" if l2 else "mean loss"
+        self.energy_name, self.bottom = "mean loss + (λ/2)|x|²" if l2 else "mean loss", 0.0
         self._l2, self._chunk, self._dtype, self._device = l2, chunk, context.dtype, context.device
         self._parts = {"train": Inputs.place(data.train_x, data.train_y, data, context.device, context.dtype)}
         if data.test_x is not None and data.test_y is not None:

@@ -66,7 +66,8 @@ class EnergyOptions(ReadEnergyOptions):
 
     def build(self, context: Context, system: System) -> Energy:
         look = self.look(context, system)
-        return Energy(self.label, look, Variable(system.energy_name, attributes=self.about(look, system)))
+        known = {} if system.bottom is None else {"bottom": float(system.bottom)}
+        return Energy(self.label, look, Variable(system.energy_name, attributes={**self.about(look, system), **known}))
 
 
 @attrs.define(slots=False)

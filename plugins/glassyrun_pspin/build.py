@@ -15,6 +15,7 @@ from glassyrun_pspin.full import FullCouplings
 from glassyrun_pspin.layout import Shape, Tiling, store_size
 from glassyrun_pspin.model import Model
 from glassyrun_pspin.system import PSpin
+from glassyrun_pspin.theory import lowest_energy
 
 BEYOND = 2**34
 """Couplings, 69 GB and more, of which the padding isn't worked out: it is 2 % at most, and takes a loop over the spins."""
@@ -49,7 +50,8 @@ def build(asked: Model, context: Context) -> PSpin:
     parts = tuple(_part(asked, degree, scale, law, context, planted) for degree, scale in asked.coefficients.items())
     start = "random" if planted is None else f"planted at T_i = {asked.initial_temperature:g}, shared by the replicas of a sample"
     about = {"disorder": _disorder(asked), "start": start}
-    return PSpin(int(asked.n), parts, context, planted, about, asked.coefficients)
+    bottom = lowest_energy(asked.coefficients) if asked.dilution is None else None
+    return PSpin(int(asked.n), parts, context, planted, about, asked.coefficients, bottom=bottom)
 
 
 def _part(

@@ -31,6 +31,8 @@ class PSpin(System):
     mixture: Mapping[int, float] = attrs.field(factory=dict)
     """a_p of each degree."""
     warnings: Sequence[str] = ()
+    bottom: float | None = None
+    """Energy per spin of the ground state for N → ∞, where it is known."""
 
     def __attrs_post_init__(self) -> None:
         self.dof, self.terms = self.n, sum(part.terms for part in self.parts)

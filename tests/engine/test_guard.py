@@ -102,6 +102,7 @@ def nothing(*_: Any, **__: Any) -> None:
         ("gradient", lambda state, batch=None: Evaluation(torch.ones(()), torch.ones(2, 2)), r"energy of shape \(\)"),
         ("energy_scale", 0.0, "energy_scale"),
         ("dof", 0, "dof"),
+        ("bottom", "deep", "bottom"),
         ("manifold", "flat", "manifold"),
     ],
 )

@@ -15,6 +15,7 @@ from glassyrun_pspin.lazy.axes import Axes, Overlaps, Sites
 from glassyrun_pspin.lazy.disorder import Disorder
 from glassyrun_pspin.lazy.noise import FrameSphere
 from glassyrun_pspin.lazy.size import Size
+from glassyrun_pspin.theory import lowest_energy
 
 
 class LazyPSpin(System):
@@ -64,6 +65,7 @@ class LazyPSpin(System):
         self.disorder = Disorder(mixture, n, self.axes, stream, planted, pivot_tolerance, direction_tolerance)
         self.terms, self.blocks = 0, {"spins": slice(0, self.dof)}
         self.energy_scale, self.energy_name = float(self.dof), "energy per spin"
+        self.bottom = lowest_energy(self.mixture)
         form = "one axis a spin" if room is None else f"overlaps only, room for {room} axes"
         self.provenance = {
             "disorder": f"Gaussian couplings with repeated indices, drawn where the dynamics looks; {form}",
