@@ -77,13 +77,14 @@ class _Worker:
         torch.set_num_threads(1)  # OpenMP keeps a number for each thread: or every worker would wake a pool of its own
         while True:
             share, part, done = self.tasks.get()
+            answer: tuple[int, BaseException | None] = (part, None)
             try:
                 share(part)
             except BaseException as fault:  # noqa: BLE001 -- raised again by the thread that asked
-                done.put((part, fault))
-            else:
-                done.put((part, None))
-            del share  # or it would keep arrays alive until the next task
+                answer = (part, fault)
+            del share  # before the answer: nothing that was asked of here outlives it, and no array is kept until the next task
+            done.put(answer)
+            del answer
 
 
 _OWN = threading.local()
