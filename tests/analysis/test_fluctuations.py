@@ -74,12 +74,51 @@ def test_chi_of_c_at_a_fixed_final_time() -> None:
     assert_rate(coverage(lambda rng: analyse(rng).isel(level=slice(1, -1)), {"chi": (1 - levels[1:-1]) / 0.5}))
 
 
+def misses(found: list[xr.Dataset], name: str, truth: float) -> tuple[float, float]:
+    """The parts of intervals that lie above the truth, and below."""
+    bounds = xr.concat([each[f"{name}_interval"] for each in found], "set")
+    return float((bounds.sel(bound="low") > truth).mean()), float((bounds.sel(bound="high") < truth).mean())
+
+
+def test_responses_that_have_a_factor_of_their_own_miss_on_no_side() -> None:
+    """X is then largest where its error is: the interval of the plain jackknife lies below the truth in a tenth of the sets."""
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        ds = glass(rng)
+        factors = np.exp(0.6 * rng.standard_normal(ds.response.shape[:3])[..., None] - 0.18)
+        return fdt(ds.assign(response=ds.response * factors), temperature=0.5, window=(0.35, 0.65), levels=np.array([0.5]))
+
+    assert_rate(coverage(analyse, {"x": 0.4, "effective_temperature": 1.25}))
+    above, below = misses([analyse(np.random.default_rng(seed)) for seed in range(100)], "x", 0.4)
+    assert above < 0.07
+    assert below < 0.07
+
+
+def test_a_temperature_whose_ratio_may_be_0_has_no_upper_end() -> None:
+    """Whatever the noise, the interval of T/X holds the truth: none is left out for being wide."""
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        return fdt(glass(rng, size=0.06, replicas=3), temperature=0.5, window=(0.3, 0.65), levels=np.array([0.5]))
+
+    found = [analyse(np.random.default_rng(seed)) for seed in range(200)]
+    sides = [misses(found, name, truth) for name, truth in (("x", 0.4), ("effective_temperature", 1.25))]
+    assert sides[0] == sides[1][::-1]
+    assert sum(sides[1]) < 0.08
+    whole = xr.concat(found, "set")
+    high, open_ended = whole.effective_temperature_interval.sel(bound="high"), whole.x_interval.sel(bound="low") <= 0
+    assert open_ended.mean() > 0.3
+    assert np.isinf(high.where(open_ended, np.inf)).all()
+    assert np.isfinite(high.where(~open_ended, 1.0)).all()
+    told = ["has no upper end" in each.effective_temperature.attrs.get("reason", "") for each in found]
+    np.testing.assert_array_equal(
+        told, ((whole.x_interval.sel(bound="low") <= 0) & (whole.x_interval.sel(bound="high") > 0)).any("t_w")
+    )
+    assert whole.effective_temperature.where(whole.x <= 0).isnull().all()
+
+
 def test_no_temperature_no_ratio() -> None:
     with pytest.raises(Refusal, match="temperature above 0"):
         fdt(glass(np.random.default_rng(0)), temperature=0.0)
-    found = fdt(glass(np.random.default_rng(0), size=0.3), temperature=0.5, window=(0.5, 0.55))
-    assert found.effective_temperature.isnull().any()
-    assert "reason" in found.effective_temperature.attrs
 
 
 @pytest.mark.parametrize(("samples", "replicas"), [(1, 4), (8, 4), (30, 3)])

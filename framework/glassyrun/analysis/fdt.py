@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import attrs
@@ -16,6 +17,8 @@ from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, O
 from glassyrun.errors import Refusal
 
 Along: TypeAlias = Literal["t", "t_w"]
+WELL_ABOVE = 4.0
+"""Errors above 0 from which on X is taken for positive."""
 
 
 def fdt(
@@ -46,7 +49,8 @@ def fdt(
 
     Returns:
         `chi` and `chi_slope` = X(C), local, [curve, level] where `curve` is t_w, or the final time; `x`,
-        `effective_temperature` [curve]; all but `chi_slope` with intervals.
+        `effective_temperature` [curve]; all but `chi_slope` with intervals. Where the interval of X holds 0 that of T/X has no upper
+        end (infinity); where X is not above 0 there is a lower end alone.
 
     Raises:
         Refusal: if the temperature is not positive, or an argument is not what it can be.
@@ -123,7 +127,7 @@ class Plot:
         def these() -> Units:
             return units(cell, [self.correlation, self.response], self.over)
 
-        x = attempt(lambda: jackknife(these(), line))
+        x = attempt(lambda: _ratio(these(), line))
         chi = attempt(lambda: jackknife(these(), curve, shape=count), count)
         if not chi.reason and np.isnan(chi.value).any():
             lost = f"{np.isnan(chi.value).sum()} of {len(self.levels)} levels lie outside of the C that was measured"
@@ -159,13 +163,36 @@ def _at(c: Array, chi: Array, levels: Array) -> Array:
     return np.interp(levels, order, chi[::-1], left=np.nan, right=np.nan)
 
 
+def _ratio(these: Units, line: Callable[[Means], float]) -> Estimate:
+    """X, by the jackknife of its logarithm where it is well above 0.
+
+    Where the response of each trajectory has a factor of its own, X has its largest errors where it comes out large, so that an
+    interval symmetric about it misses on one side.
+    """
+    plain = jackknife(these, line)
+    if these.exact or plain.reason or not plain.value > WELL_ABOVE * plain.error:
+        return plain
+    found = jackknife(these, line, log=True)
+    return found if np.isfinite(found.error) else plain
+
+
 def _temperature(x: Estimate, temperature: float) -> Estimate:
     """T/X with the interval of X turned over."""
     if x.reason:
         return x
-    if not float(x.low) > 0:
-        return Estimate.none(
-            f"the interval of X, {float(x.low):.3g} to {float(x.high):.3g}, holds 0, so that T/X has no upper end"
+    value, low, high = (float(part) for part in (x.value, x.low, x.high))
+    if low > 0:
+        return attrs.evolve(
+            x,
+            value=np.asarray(temperature / value),
+            error=temperature / value * x.error / value,
+            low=temperature / x.high,
+            high=temperature / x.low,
         )
-    value = temperature / x.value
-    return Estimate(value, value * x.error / x.value, temperature / x.high, temperature / x.low, freedom=x.freedom, about=x.about)
+    told = f"the interval of X, {low:.3g} to {high:.3g}, holds 0, so that T/X has no upper end"
+    if not high > 0:
+        return Estimate.none(f"X, {value:.3g}, is below 0 within its interval, so that T/X is no temperature")
+    known = temperature / value if value > 0 else np.nan
+    return Estimate(
+        np.asarray(known), np.asarray(np.nan), np.asarray(temperature / high), np.asarray(np.inf), told, about=x.about
+    )
