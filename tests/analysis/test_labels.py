@@ -100,6 +100,23 @@ def test_samples_are_the_units_where_there_are_three() -> None:
     assert float(over_samples) > 5 * float(over_replicas)
 
 
+@pytest.mark.parametrize("name", list(CASES))
+def test_all_attributes_of_a_run_are_kept(name: str) -> None:
+    """Seed, device, versions, digests, with and without a sweep: whatever the run knew of itself."""
+    make, analyse = CASES[name]
+    about = {"seed": 7, "device": "cpu", "versions": "{}", "complete": 1}
+    for ds in (make(), swept(make)):
+        ds = ds.assign_attrs(ds.attrs | about)
+        assert analyse(ds).attrs == ds.attrs
+
+
+def test_of_several_runs_what_they_agree_in_is_kept() -> None:
+    runs = [descent(RNG(seed)).assign_attrs(seed=1, degrees_of_freedom=size, taps=[1, 2]) for seed, size in enumerate((10, 20))]
+    kept = analysis.finite_size(runs).attrs
+    assert kept.pop("sizes").tolist() == [10, 20]
+    assert kept == {"title": "synthetic", "seed": 1, "taps": [1, 2]}
+
+
 def test_a_real_run_of_a_glass_and_of_its_null_model() -> None:
     """The 3-spin after a quench, as glassyrun writes it: it leaves the start, and does not reach the ground state."""
     common = {

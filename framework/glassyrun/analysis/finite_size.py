@@ -11,12 +11,11 @@ from jaxtyping import Float
 from scipy import stats
 
 from glassyrun.analysis.arguments import number
-from glassyrun.analysis.labels import KEPT, dataset, labelled
+from glassyrun.analysis.labels import dataset, labelled, shared_attributes
 from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, NotEnough, Over, units
 from glassyrun.errors import Refusal
 
 RESAMPLES = 400
-OF_ONE_SIZE = ("spec", "degrees_of_freedom", "title")
 EXPONENTS = (0.05, 4.0)
 """Between which a fitted exponent lies."""
 AT_ENDS = 0.05
@@ -76,8 +75,8 @@ def finite_size(
         nothing, single = Estimate.none(str(reason), (int(np.prod(shape)),)), Estimate.none(str(reason))
         found = {"limit": nothing, "amplitude": nothing, "exponent": single, "chi_squared": single}
     out = _labels(found, first, grid, fitted=exponent is None)
-    kept = {name: runs[0].attrs[name] for name in KEPT if name in runs[0].attrs and name not in OF_ONE_SIZE}
-    return xr.Dataset(out, {dim: first[dim] for dim in grid if dim in first.coords}, {**kept, "sizes": numbers})
+    coords = {dim: first[dim] for dim in grid if dim in first.coords}
+    return xr.Dataset(out, coords, {**shared_attributes(runs), "sizes": numbers})
 
 
 def _check(arrays: Sequence[xr.DataArray], numbers: Float[np.ndarray, " size"]) -> None:

@@ -14,8 +14,6 @@ from glassyrun.errors import Refusal
 
 GRID = ("sample", "replica", "time", "t_w", "t")
 BOUNDS = ["low", "high"]
-KEPT = ("title", "source", "spec", "time_unit", "degrees_of_freedom", "complete", "warnings")
-"""Attributes of a run that what is made of it keeps."""
 
 
 def dataset(data: xr.Dataset | xr.DataArray, *names: str, dims: Sequence[str] | Mapping[str, Sequence[str]] = ()) -> xr.Dataset:
@@ -61,14 +59,14 @@ def sweep_dims(ds: xr.Dataset, grid: Iterable[str] = GRID) -> list[str]:
 
 
 def each(ds: xr.Dataset, work: Callable[[xr.Dataset], xr.Dataset], grid: Iterable[str] = GRID) -> xr.Dataset:
-    """Does the work for each point of the sweep, loading one point at a time, and puts the results together.
+    """Does the work for each point of the sweep, loading one point at a time, and puts the results together; attributes are kept.
 
     Where a point gives no value its reason is a line of the attribute `reason`, with the place in the sweep before it; likewise
     `errors`, how errors came about, unless that is the same at all points.
     """
     dims = sweep_dims(ds, grid)
     if not dims:
-        return work(ds.compute()).assign_attrs(_kept(ds))
+        return work(ds.compute()).assign_attrs(ds.attrs)
     cells: dict[tuple[int, ...], xr.Dataset] = {}
     for place in itertools.product(*(range(ds.sizes[dim]) for dim in dims)):
         cells[place] = work(ds.isel(dict(zip(dims, place, strict=True))).compute())
@@ -81,7 +79,7 @@ def each(ds: xr.Dataset, work: Callable[[xr.Dataset], xr.Dataset], grid: Iterabl
                 array.attrs[told] = next(iter(lines.values()))
             elif lines:
                 array.attrs[told] = "\n".join(f"{_place(ds, dims, place)}: {line}" for place, line in lines.items())
-    return joined.assign_attrs(_kept(ds))
+    return joined.assign_attrs(ds.attrs)
 
 
 def _join(ds: xr.Dataset, dims: Sequence[str], cells: Mapping[tuple[int, ...], xr.Dataset]) -> xr.Dataset:
@@ -108,8 +106,14 @@ def _place(ds: xr.Dataset, dims: Sequence[str], place: Sequence[int]) -> str:
     return ", ".join(f"{dim} = {ds[dim].values[i] if dim in ds.coords else i}" for dim, i in zip(dims, place, strict=True))
 
 
-def _kept(ds: xr.Dataset) -> dict[str, Any]:
-    return {name: ds.attrs[name] for name in KEPT if name in ds.attrs}
+def shared_attributes(runs: Iterable[xr.Dataset | xr.DataArray]) -> dict[str, Any]:
+    """The attributes in which several runs agree."""
+    first, *others = (run.attrs for run in runs)
+    return {
+        name: value
+        for name, value in first.items()
+        if all(name in other and np.array_equal(np.asarray(other[name]), np.asarray(value)) for other in others)
+    }
 
 
 def labelled(
