@@ -237,6 +237,31 @@ def test_a_level_that_is_not_reached() -> None:
     assert "t_w = 100: not reached" in found.tau.attrs["reason"]
 
 
+def test_a_correlation_that_has_fallen_at_the_shortest_lag_gives_no_time() -> None:
+    found = relaxation_time(relaxing(np.random.default_rng(0)).isel(t=[0, *range(12, 21)]))
+    assert np.isfinite(found.tau.values).tolist() == [False, True, True]
+    assert f"t_w = 1: it has fallen already at the shortest lag, {T[12]:g}" in found.tau.attrs["reason"]
+    late = relaxation_time(relaxing(np.random.default_rng(0)).isel(t=slice(1, None)))
+    assert late.tau.isnull().all()
+    assert "lag 0 and three more are needed" in late.tau.attrs["reason"]
+
+
+def aging_at_two_temperatures() -> xr.Dataset:
+    """The factor is 3 at t_w = 1, 10 at t_w = 10, 30 at t_w = 100, which was measured for short lags alone."""
+    factors = np.stack([np.ones(3), [3.0, 10.0, 30.0]], axis=1)
+    c = np.exp(-((T / (2 * factors[..., None])) ** 0.6))
+    coords = {"t_w": T_W, "t": T, "temperature": [1.0, 0.8]}
+    noisy = c + 1e-3 * np.random.default_rng(0).standard_normal((1, 4, 1, 1, 1)) * (T > 0)
+    ds = xr.Dataset({"overlap": (("sample", "replica", "t_w", "temperature", "t"), noisy)}, coords)
+    return ds.where((ds.t_w < 50) | (ds.t < 5))
+
+
+def test_superposition_takes_the_longest_waiting_time_that_has_all_lags() -> None:
+    ds = aging_at_two_temperatures()
+    assert float(superposition(ds, "temperature")["shift"][1]) == pytest.approx(10, rel=0.05)
+    assert float(superposition(ds, "temperature", t_w=1.0)["shift"][1]) == pytest.approx(3, rel=0.05)
+
+
 def test_superposition_gives_the_factors() -> None:
     factors = np.array([1.0, 3.0, 20.0])
 
