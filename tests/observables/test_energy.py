@@ -19,7 +19,7 @@ MIXTURE = {"data": {"kind": "gaussian_mixture", "dimension": 4, "train": 50, "te
         ({"kind": "pspin", "n": 500, "disorder": "lazy"}, ground_state(3).energy),
         ({"kind": "pspin", "n": float("inf"), "p": 4}, ground_state(4).energy),
         ({"kind": "pspin", "n": 12, "mixture": {"2": 1.0, "4": 0.3}}, None),  # full breaking: not known
-        ({"kind": "pspin", "n": 12, "dilution": 300}, None),
+        ({"kind": "pspin", "n": 24, "dilution": 1200}, None),
         ({"kind": "mlp", "widths": [4], **MIXTURE}, 0.0),
     ],
     ids=["dense", "lazy", "theory", "full breaking", "diluted", "network"],

@@ -18,7 +18,10 @@ FINEST = 4
 """The finest grid that error control goes to; it takes about 16 times as long as the coarsest."""
 LEAST_TOLERANCE = 1e-7
 HALF = 0.5
-"""An error that falls at least like the fourth power, from a grid to one finer by 4/3, is then below half of the difference."""
+"""An error that falls at least like the fourth power, from a grid to one finer by 4/3, is then below half of the difference.
+
+So it is for the largest error over a grid; at a point where the difference of two grids crosses zero it is not.
+"""
 Times = float | Float[np.ndarray, "..."]
 Values = Float[np.ndarray, "..."]
 

@@ -30,7 +30,8 @@ def test_the_plateau_and_the_effective_temperature(temperature):
         assert value.ratio == pytest.approx(expected.ratio, rel=accuracy)
         assert value.effective_temperature == pytest.approx(expected.effective_temperature, rel=accuracy)
     assert abs(limit.ratio - expected.ratio) < abs(raw.ratio - expected.ratio) / 3
-    assert error.ratio < 0.02 * expected.ratio
+    assert abs(limit.ratio - expected.ratio) < error.ratio < 0.02 * expected.ratio
+    assert abs(limit.overlap - expected.overlap) < error.overlap < 0.02 * expected.overlap
     assert found.energy(1e4) - expected.energy == pytest.approx(0, abs=2e-3)
 
 
