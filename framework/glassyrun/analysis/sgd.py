@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 
 from glassyrun.analysis.common import on_axis, shared_axis
-from glassyrun.analysis.labels import attempt, dataset, each, labelled
-from glassyrun.analysis.sampling import sampling_of
+from glassyrun.analysis.labels import attempt, dataset, each, labelled, sweep_dims
+from glassyrun.analysis.sampling import Stage, sampling_of, stages_of
 from glassyrun.analysis.spread import between
 from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
@@ -20,8 +20,8 @@ def sgd_temperature(data: xr.Dataset | xr.DataArray, *, noise: str = "gradient_n
 
     C is the covariance of the mini-batch gradient. Per unit of flow time SGD adds α D/(1−β) to the mean square of a component,
     Langevin dynamics 2T (Mandt, Hoffman and Blei, JMLR 18, 134 (2017); Jastrzębski et al., arXiv:1711.04623; Yaida, ICLR 2019).
-    The noise of SGD is neither isotropic nor, without replacement, white, so that this is a scale and no temperature in the
-    sense of `fdt`.
+    α and β are those of the stage in which a reading lies. The noise of SGD is neither isotropic nor, without replacement, white,
+    so that this is a scale and no temperature in the sense of `fdt`.
 
     Args:
         data: with `gradient_noise` (sample, replica, t_w or time) and the coordinates in steps and in flow time.
@@ -31,22 +31,41 @@ def sgd_temperature(data: xr.Dataset | xr.DataArray, *, noise: str = "gradient_n
     """
     ds = dataset(data, noise)
     along = "t_w" if "t_w" in ds[noise].dims else "time"
+    stages = stages_of(ds)
+    if len(stages) > 1 and sweep_dims(ds):
+        raise Refusal(
+            f"analysis.sgd_temperature: the run has stages, and α of one point of the sweep along {sweep_dims(ds)[0]} alone is known; "
+            "analyse its points one by one"
+        )
 
     def one(cell: xr.Dataset) -> xr.Dataset:
         shape = (cell.sizes[along],)
 
         def temperature(means: Means) -> Array:
-            names = [f"{along}_flow", f"{along}_step"]
-            if any(name not in cell.coords for name in names) or shape[0] < 2:
-                raise NotEnough(f"the coordinates {along}_flow and {along}_step, which give α/(1−β), are not there")
-            flow, step = (cell[name].values.astype(float) for name in names)
-            return 0.5 * means[noise] * np.gradient(flow, step)
+            return 0.5 * means[noise] * _flow_steps(cell, along, stages)
 
         found = attempt(lambda: jackknife(units(cell, [noise], over), temperature, log=True, shape=shape), shape)
         out = labelled("temperature", found, [along], long_name="α tr C/(2 dof (1−β)), temperature of SGD")
         return xr.Dataset(out, coords={along: cell[along]})
 
     return each(ds, one)
+
+
+def _flow_steps(cell: xr.Dataset, along: str, stages: Sequence[Stage]) -> Array:
+    """α/(1−β) of the stage in which each reading lies."""
+    if len(stages) > 1:
+        at = np.searchsorted([stage.since for stage in stages], cell[along].values * (1 + 1e-9), side="right") - 1
+        steps = [stages[number].flow_step for number in at]
+        if any(step is None for step in steps):
+            raise NotEnough("the spec does not give α of each stage")
+        return np.array(steps, dtype=float)
+    names = [f"{along}_flow", f"{along}_step"]
+    if any(name not in cell.coords for name in names) or cell.sizes[along] < 2:
+        raise NotEnough(f"the coordinates {along}_flow and {along}_step, which give α/(1−β), are not there")
+    slopes = np.diff(cell[names[0]].values.astype(float)) / np.diff(cell[names[1]].values.astype(float))
+    if np.ptp(slopes) > 1e-6 * abs(slopes[0]):
+        raise NotEnough("α/(1−β) changes on the way, and without a spec it is not known when")
+    return np.full(cell.sizes[along], slopes[0])
 
 
 def fixed_ratio(
