@@ -61,6 +61,35 @@ def test_runs_that_share_no_ratio() -> None:
         fixed_ratio([one_time(np.ones((1, 3, 26)), TIME)] * 2)
 
 
+def test_a_run_that_goes_on_is_compared_as_far_as_it_is() -> None:
+    """Half of the readings of one run: equal runs are found equal, and what differs later does not count."""
+    rng = np.random.default_rng(0)
+    half = sgd(rng, 0.2, 200, 6, lambda flow: decay(flow) * np.where(flow > 100, 5, 1))
+    half = half.where(half.time_flow < 90)
+    found = fixed_ratio([sgd(rng, 0.1, 100, 5), half])
+    assert float(found.spread[0]) < 0.05
+    assert float(found.spread_interval[0, 0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (lambda run: xr.concat([run, run], "rate"), "has the dimension rate; select a point"),
+        (lambda run: run - 0.5, "energy is not positive everywhere"),
+        (
+            lambda run: run.assign(energy=run.energy.isel(time=0)),
+            "energy is over sample, replica, and what is compared is over time",
+        ),
+    ],
+    ids=["sweep", "negative", "no time"],
+)
+def test_what_fixed_ratio_cannot_compare(spoil: Callable[[xr.Dataset], xr.Dataset], told: str) -> None:
+    rng = np.random.default_rng(0)
+    run, other = sgd(rng, 0.1, 100, 4), sgd(rng, 0.2, 200, 4)
+    with pytest.raises(Refusal, match=told):
+        fixed_ratio([run, spoil(other).assign_attrs(other.attrs)])
+
+
 def test_side_by_side_on_flow_time() -> None:
     """Steps of .1 and .5: read at equal flow time, one is three times the other; each has gone all of its own way at its end."""
 

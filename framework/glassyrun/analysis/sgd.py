@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
 import numpy as np
 import xarray as xr
 
@@ -85,15 +86,16 @@ def fixed_ratio(
         `spread` [ratio], `spread_all`, with intervals; `ratio` as coordinate; NaN with `reason` where it can't be told.
 
     Raises:
-        Refusal: if there are fewer than two runs or one is not of SGD.
+        Refusal: if there are fewer than two runs, or one is not of SGD, has a sweep, or no such positive variable.
     """
     if len(runs) < 2:
         raise Refusal(f"analysis.fixed_ratio: compares two runs or more, found {len(runs)}")
     ratios = np.array([ratio_of(run) for run in runs])
-    axis = shared_axis([run["time_flow"].values.astype(float) for run in runs], points)
+    measured = [_measured(run, variable, over) for run in runs]
+    axis = shared_axis([part.times for part in measured], points)
     groups = [np.nonzero(np.isclose(ratios, ratio, rtol=1e-6))[0] for ratio in np.unique(np.round(ratios, 12))]
     groups = [group for group in groups if len(group) > 1]
-    curves = [_curves(dataset(run, variable), variable, axis, over) for run in runs]
+    curves = [part.reason or on_axis(part.values, part.times, axis).values for part in measured]
     parts = [_spread([curves[k] for k in group]) for group in groups] or [Estimate.none("no two runs have the same α/((1−β)B)")]
     out = labelled("spread", Estimate.stack(parts), ["ratio"], long_name=f"rms distance of log {variable} at equal α/((1−β)B)")
     out |= labelled("spread_all", _spread(curves), long_name=f"rms distance of log {variable} of all runs")
@@ -110,13 +112,32 @@ def ratio_of(run: xr.Dataset) -> float:
     return float(run["time_flow"][-1] / run["time_step"][-1]) / law.batch
 
 
-def _curves(ds: xr.Dataset, variable: str, axis: Array, over: Over | None) -> Array | str:
-    """The curve of each unit on the axis, [unit, point], or the reason why there are too few."""
+@attrs.frozen
+class Measured:
+    """What was measured of one run: the curve of each unit [unit, time] at times of the flow, or the reason why there are too few."""
+
+    times: Array
+    values: Array
+    reason: str = ""
+
+
+def _measured(run: xr.Dataset, variable: str, over: Over | None) -> Measured:
+    ds = dataset(run, variable).compute()
+    who = f"analysis.fixed_ratio: {ds.attrs.get('title', 'one run')}"
+    if "time" not in ds[variable].dims:
+        raise Refusal(f"{who}: {variable} is over {', '.join(map(str, ds[variable].dims))}, and what is compared is over time")
+    swept = sweep_dims(ds)
+    if swept:
+        raise Refusal(f"{who} has the dimension {swept[0]}; select a point of it with isel or sel")
+    if bool((ds[variable] <= 0).any()):
+        raise Refusal(f"{who}: {variable} is not positive everywhere, so that its logarithm has no meaning")
+    flow = ds["time_flow"].values.astype(float)
     try:
-        values = units(ds.compute(), [variable], over).filled(variable)
+        values = units(ds, [variable], over).filled(variable)
     except NotEnough as reason:
-        return str(reason)
-    return on_axis(values, ds["time_flow"].values.astype(float), axis).values
+        return Measured(flow, np.full((1, len(flow)), np.nan), str(reason))
+    there = np.isfinite(values).all(axis=0)
+    return Measured(flow[there], values[:, there])
 
 
 def _spread(curves: Sequence[Array | str]) -> Estimate:
@@ -124,7 +145,4 @@ def _spread(curves: Sequence[Array | str]) -> Estimate:
     told = [curve for curve in curves if isinstance(curve, str)]
     if told:
         return Estimate.none(told[0])
-    measured = [curve for curve in curves if not isinstance(curve, str)]
-    if any(not bool(np.all(curve > 0)) for curve in measured):
-        raise Refusal("analysis.fixed_ratio: the variable is not positive everywhere, so that its logarithm has no meaning")
-    return between(measured)
+    return between([curve for curve in curves if not isinstance(curve, str)])
