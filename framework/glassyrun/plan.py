@@ -39,25 +39,32 @@ def plan(spec: Spec, *, data_root: Path | None = None, start_from: str | Path | 
 
 def _lines(setting: Setting) -> list[str]:
     spec = setting.spec
-    footprint, schedule, ensemble = setting.footprint(), setting.schedule, spec.ensemble
+    footprint, schedule = setting.footprint(), setting.schedule
     events = schedule.events()
-    pairs = sum(len(event.pairs) for event in events)
+    grids = (
+        f"grids        {counted(len(schedule.time), 'time')}, {counted(len(schedule.t_w), 'waiting time')}, "
+        f"{counted(len(schedule.t), 'lag')}: {len(events)} events, {sum(len(event.pairs) for event in events)} pairs{_between(schedule)}"
+    )
+    notes = [f"note         {note}" for note in (*footprint.notes, *_notes(setting, footprint))]
+    foreseen = spec.system.solver().foreseen(setting)
+    if foreseen is not None:
+        setting.check_memory(footprint)
+        needed = f"memory       about {_size(footprint.bytes)}; {_size(available(setting.device))} are free on {setting.device}"
+        return [f"system       {spec.system.kind}", *_stages(setting), grids, needed, *notes, *foreseen]
     lines = [
         f"system       {spec.system.kind}: {footprint.dof} degrees of freedom, {footprint.terms} terms",
         *_stages(setting),
-        f"ensemble     {counted(ensemble.samples, 'sample')} of {counted(ensemble.replicas, 'replica')}, start = {ensemble.start}",
-        f"grids        {counted(len(schedule.time), 'time')}, {counted(len(schedule.t_w), 'waiting time')}, "
-        f"{counted(len(schedule.t), 'lag')}: "
-        f"{len(events)} events, {pairs} pairs{_between(schedule)}",
+        f"ensemble     {counted(spec.ensemble.samples, 'sample')} of {counted(spec.ensemble.replicas, 'replica')}, "
+        f"start = {spec.ensemble.start}",
+        grids,
         f"memory       about {_size(setting.memory(footprint))} "
         f"({_size(footprint.bytes)} of them stored by the system); {_size(available(setting.device))} "
         f"are free on {setting.device}",
         f"disk         {_disk(setting, footprint)}",
-        *(f"note         {note}" for note in (*footprint.notes, *_notes(setting, footprint))),
+        *notes,
     ]
     setting.check_memory(footprint)
-    foreseen = spec.system.solver().foreseen(setting)
-    return lines + (_timing(setting, events) if foreseen is None else foreseen)
+    return lines + _timing(setting, events)
 
 
 def _disk(setting: Setting, footprint: Footprint) -> str:
