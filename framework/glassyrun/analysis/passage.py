@@ -8,7 +8,7 @@ import attrs
 import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
-from scipy.optimize import brentq, isotonic_regression
+from scipy.optimize import isotonic_regression, root_scalar
 
 from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, Units, jackknife
 
@@ -73,7 +73,7 @@ def _between(x: Array, y: Array, raw: Array) -> tuple[float, float]:
     line = PchipInterpolator(x[close], y[close])
     within = np.linspace(x[below - 1], x[below], 9)
     bend = np.abs(line(within) - np.interp(within, x, y)).max()
-    return brentq(line, x[below - 1], x[below]), bend / slope
+    return float(root_scalar(line, bracket=(x[below - 1], x[below])).root), bend / slope
 
 
 def estimated(units: Units, read: Callable[[Means], Passage]) -> Estimate:
