@@ -6,7 +6,7 @@ Nothing heavy is imported: `glassyrun plot --help` shows this list.
 FIGURES = {
     "summary": "energy, displacement; overlap, or test accuracy and gradient noise",
     "regimes": "energy above the bottom; t₁, end of exploration, and t₂, arrival",
-    "collapse": "Δ over the gradient noise D(t_w), after t₂",
+    "collapse": "Δ over the gradient noise D, after t₂",
     "diffusion": "Δ at the bottom against white steps, and its law; one run or several",
     "aging": "Δ against t/t_w^μ, beside the null model",
     "relaxation": "relaxation time τ(t_w), beside the null model",

@@ -110,7 +110,7 @@ def label_decades(axis: Axis) -> None:
         few = (1, 2, 5) if high / low > 4 else (1, 2, 3, 4, 5, 6, 8)
         short = 1e-3 < low < high < 1e5
         if high / low < (100 if short or not isinstance(axis, XAxis) else 4):
-            told = number(value) if short else rf"{digit} \times 10^{{{power}}}"
+            told = number(value) if short else f"10^{{{power}}}" if digit == 1 else rf"{digit} \times 10^{{{power}}}"
             return f"${told}$" if digit in few else ""
         return f"$10^{{{power}}}$" if digit == 1 else ""
 

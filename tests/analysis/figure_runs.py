@@ -37,13 +37,14 @@ def ages(factor: float = 1.0, seed: int = 0) -> xr.Dataset:
     return ds.assign_coords(t_flow=("t", factor * T), t_w_flow=("t_w", factor * EARLY))
 
 
-def diffusing(power: float = 1.0, seed: int = 0, law: str = "with_replacement") -> xr.Dataset:
-    """Δ = α² D^power t with noise D ∝ (1 + t_w)^−0.6, by mini-batches of which 500 make an epoch."""
+def diffusing(decay: float = 0.6, seed: int = 0, law: str = "with_replacement") -> xr.Dataset:
+    """Δ is α² times the integral of the noise D ∝ (1 + t_w)^−decay, by mini-batches of which 500 make an epoch."""
     rng = np.random.default_rng(seed)
     t_w, t, rate = np.geomspace(1, 300, 8), times(1, 700, 14), 0.1
-    d = 1e-2 * (1 + t_w) ** -0.6
+    d = 1e-2 * (1 + t_w) ** -decay
+    whole = 1e-2 / (1 - decay) * ((1 + t_w[:, None] + t) ** (1 - decay) - (1 + t_w[:, None]) ** (1 - decay))
     shape = (1, 4, len(t_w), len(t))
-    ds = two_time(rate**2 * (d**power)[:, None] * t * np.exp(0.1 * noise(rng, shape, 0.9)), t_w, t, horizon=1000)
+    ds = two_time(rate**2 * whole * np.exp(0.1 * noise(rng, shape, 0.9)), t_w, t, horizon=1000)
     ds["gradient_noise"] = (("sample", "replica", "t_w"), d * np.exp(0.03 * rng.standard_normal(shape[:3])))
     ds.attrs |= {"spec": f"[dynamics]\nkind = 'sgd'\nbatch_size = 20\nsampling = '{law}'\n", "terms": 10_000}
     return ds.assign_coords(t_step=("t", t), t_flow=("t", rate * t), t_w_step=("t_w", t_w), t_w_flow=("t_w", rate * t_w))

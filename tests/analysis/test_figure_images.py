@@ -46,7 +46,7 @@ CASES: dict[str, Case] = {
         lambda: [of.warm(0.6, 20.0), of.warm(1.0, 1.0), of.warm(0.8, 3.0)],
         {"window": (0.05, 0.75)},
     ),
-    "sgd_temperature": ("sgd_temperature", lambda: titled(of.diffusing(), 2 * of.diffusing(0.5, 1)), {}),
+    "sgd_temperature": ("sgd_temperature", lambda: titled(of.diffusing(), 2 * of.diffusing(0.3, 1)), {}),
     "fixed_ratio": ("fixed_ratio", lambda: [of.learning(0.1, 100), of.learning(0.2, 200, 1.2), of.learning(0.1, 50, 1.5)], {}),
     "compare": ("compare", lambda: titled(of.learning(0.1, 100), of.learning(0.5, 50)), {}),
     "compare_displacements": ("compare", lambda: titled(of.ages(), of.ages(0.1, 1)), {"variable": "msd"}),

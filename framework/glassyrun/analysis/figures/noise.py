@@ -12,7 +12,7 @@ from glassyrun.look import DELTA, KINDS, band, family, kind, label, logarithmic,
 
 
 def collapse(ds: xr.Dataset, found: xr.Dataset, ax: Axes | None = None, *, after: float = 0.0, scaled: bool = True) -> Axes:
-    """Δ(t_w, t_w+t)/D(t_w), or Δ itself, against t for waiting times from `after` on; the spread stands above.
+    """Δ(t_w, t_w+t)/D, D the mean over the lag, or Δ itself, against t for waiting times from `after` on; the spread stands above.
 
     Args:
         found: what `rescale_by_noise(ds)` gave.
@@ -22,7 +22,7 @@ def collapse(ds: xr.Dataset, found: xr.Dataset, ax: Axes | None = None, *, after
     curves = curves.isel(t=curves.t.values > 0, t_w=(curves.t_w.values >= after) & (curves.t_w.values > 0))
     family(axes, curves)
     logarithmic(axes, "x", "y")
-    axes.set(xlabel=label(ds.t), ylabel=f"{DELTA} / $D(t_w)$" if scaled else DELTA)
+    axes.set(xlabel=label(ds.t), ylabel=f"{DELTA} / $D$" if scaled else DELTA)
     spread = found["spread"].sel(regime="after", scaling="noise" if scaled else "constant")
     if np.isfinite(float(spread)):
         axes.set_title(f"spread {float(spread):.2f}")

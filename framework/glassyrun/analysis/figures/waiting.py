@@ -47,14 +47,14 @@ def aging(
     logarithmic(axes, "x", "y")
     name = DELTA if variable == "msd" else plain(curves.attrs.get("long_name", variable))
     axes.set(xlabel=r"$t / t_w^\mu$", ylabel=f"{name}, scaled" if normalised else name)
-    axes.legend(loc="lower right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
     return axes
 
 
 def _told(found: xr.Dataset, name: str) -> str:
     """An exponent and its interval, where it has one."""
     if not np.isfinite(float(found[name])):
-        return r"$\mu$ not determined"
+        return r"$\mu$ not determined: against $t$"
     low, high = found[f"{name}_interval"].values
     reach = f" ({low:.2f} to {high:.2f})" if high > low else ""
     return rf"$\mu = {float(found[name]):.2f}${reach}"
