@@ -60,6 +60,11 @@ class Shades:
             label_decades(bar.ax.yaxis)
 
 
+def legend_above(axes: Axes, columns: int = 2) -> None:
+    """A legend that lies on no data."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0)
+
+
 def new_axes() -> Axes:
     return plt.subplots(layout="constrained")[1]
 

@@ -93,6 +93,16 @@ def test_response(axes: Axes) -> None:
     assert line[np.abs(line[:, 0] - 0.85).argmin(), 1] == pytest.approx(0.15, abs=0.06)
 
 
+def test_an_effective_temperature_without_an_upper_end(axes: Axes) -> None:
+    bounds = [[0.5, 2.0], [0.6, np.inf]]
+    found = xr.Dataset({"effective_temperature": ("t_w", [1.0, 1.5])}, {"t_w": [1.0, 10.0], "bound": ["low", "high"]})
+    found["effective_temperature_interval"] = (("t_w", "bound"), bounds)
+    assert figures.effective_temperature(found, axes, temperature=0.4) is axes
+    assert any(line.tolist() == [[10.0, 4.0]] for line in drawn(axes))  # twice what is highest
+    bars = [path.vertices for bar in axes.collections for path in bar.get_paths()]
+    np.testing.assert_allclose(sorted(float(bar[:, 1].max()) for bar in bars), [2.0, 4.0])
+
+
 def test_chi4(axes: Axes) -> None:
     found = analysis.chi4(glass(RNG(0)), dof=100)
     assert figures.chi4(found, axes, t_w=10) is axes

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from glassyrun.analysis.sampling import sampling_of
 from glassyrun.analysis.sgd import ratio_of
-from glassyrun.look import DASHES, DELTA, KINDS, band, kind, label, logarithmic, mean, new_axes, number, plain
+from glassyrun.look import DASHES, DELTA, KINDS, band, kind, label, legend_above, logarithmic, mean, new_axes, number, plain
 
 
 def regimes(ds: xr.Dataset, found: xr.Dataset, ax: Axes | None = None, *, variable: str = "energy") -> Axes:
@@ -33,7 +33,7 @@ def regimes(ds: xr.Dataset, found: xr.Dataset, ax: Axes | None = None, *, variab
         else:
             told = "not reached" if "not reached" in found[name].attrs.get("reason", "") else "–"
             axes.plot([], [], " ", label=f"{symbol}: {told}")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0)
+    legend_above(axes)
     return axes
 
 

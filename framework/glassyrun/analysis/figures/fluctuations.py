@@ -5,7 +5,7 @@ from __future__ import annotations
 import xarray as xr
 from matplotlib.axes import Axes
 
-from glassyrun.look import Shades, band, kind, label, logarithmic, new_axes, number
+from glassyrun.look import Shades, band, kind, label, legend_above, logarithmic, new_axes, number
 
 
 def chi4(found: xr.Dataset, ax: Axes | None = None, *, t_w: float) -> Axes:
@@ -26,7 +26,7 @@ def chi4(found: xr.Dataset, ax: Axes | None = None, *, t_w: float) -> Axes:
     axes.axhline(0, color="0.6", linewidth=0.6)
     logarithmic(axes, "x")
     axes.set(xlabel=label(one.t), ylabel=rf"$\chi_4(t_w, t_w + t)$, $t_w = {number(float(one.t_w))}$")
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0)
+    legend_above(axes, 3)
     return axes
 
 

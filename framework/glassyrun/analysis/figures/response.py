@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from glassyrun.look import KINDS, Shades, band, logarithmic, new_axes
+from glassyrun.look import KINDS, Shades, band, legend_above, logarithmic, new_axes
 
 
 def fdt(found: xr.Dataset, ax: Axes | None = None, *, temperature: float) -> Axes:
@@ -33,7 +33,7 @@ def fdt(found: xr.Dataset, ax: Axes | None = None, *, temperature: float) -> Axe
 
 
 def effective_temperature(found: xr.Dataset, ax: Axes | None = None, *, temperature: float) -> Axes:
-    """T/X with its interval against the waiting time, and the temperature of the bath.
+    """T/X with its interval against the waiting time, and the temperature of the bath; a triangle where there is no upper end.
 
     Args:
         found: what `fdt(ds, window=...)` gave.
@@ -42,10 +42,13 @@ def effective_temperature(found: xr.Dataset, ax: Axes | None = None, *, temperat
     dim = "t_w" if "t_w" in found["effective_temperature"].dims else "end"
     there = (found[dim].values > 0) & np.isfinite(found["effective_temperature"].values)
     at, value = found[dim].values[there], found["effective_temperature"].values[there]
-    reach = np.abs(found["effective_temperature_interval"].values[there] - value[:, None]).T
+    bounds = found["effective_temperature_interval"].values[there]
+    open_end, top = np.isinf(bounds[:, 1]), 2 * np.max(np.append(bounds[np.isfinite(bounds)], value), initial=temperature)
+    reach = np.abs(np.where(np.isinf(bounds), top, bounds) - value[:, None]).T
+    axes.plot(at[open_end], np.full(open_end.sum(), top), "^", color=KINDS[0], markersize=5)
     axes.errorbar(at, value, reach, color=KINDS[0], marker="o", markersize=4, linestyle="", capsize=2, label="$T/X$")
     axes.axhline(temperature, color="0.4", linewidth=0.8, linestyle=":", label="bath")
     logarithmic(axes, "x", "y")
     axes.set(xlabel="$t_w$" if dim == "t_w" else "$t_w + t$", ylabel=r"$T_\mathrm{eff}$")
-    axes.legend(loc="best")
+    legend_above(axes)
     return axes

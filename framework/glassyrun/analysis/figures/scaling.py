@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from glassyrun.analysis.superposition import row_of
 from glassyrun.analysis.trajectories import units
-from glassyrun.look import KINDS, kind, logarithmic, mean, new_axes, number, plain
+from glassyrun.look import KINDS, kind, legend_above, logarithmic, mean, new_axes, number, plain
 
 
 def superposition(
@@ -82,5 +82,5 @@ def finite_size(
     axes.set(xlabel="$1/N$" if exponent == 1 else f"$N^{{-{exponent:.3g}}}$")
     axes.set(ylabel=f"{plain(variable)} at time ${number(float(one.time))}$")
     axes.locator_params(axis="x", nbins=4)
-    axes.legend(loc="best")
+    legend_above(axes)
     return axes

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from glassyrun.analysis.null_model import NullModel
 from glassyrun.analysis.trajectories import Array
-from glassyrun.look import DELTA, KINDS, family, label, logarithmic, mean, new_axes, plain
+from glassyrun.look import DELTA, KINDS, family, label, legend_above, logarithmic, mean, new_axes, plain
 
 
 def aging(
@@ -47,7 +47,7 @@ def aging(
     logarithmic(axes, "x", "y")
     name = DELTA if variable == "msd" else plain(curves.attrs.get("long_name", variable))
     axes.set(xlabel=r"$t / t_w^\mu$", ylabel=f"{name}, scaled" if normalised else name)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+    legend_above(axes, 1)
     return axes
 
 
@@ -110,7 +110,7 @@ def relaxation(
     axes.plot(waited, expected, color="0.3", linestyle="--", linewidth=1, label="null model")
     logarithmic(axes, "x", "y")
     axes.set(xlabel=label(ds.t_w), ylabel=label(ds.t).replace("$t$", r"$\tau(t_w)$"))
-    axes.legend(loc="best")
+    legend_above(axes)
     return axes
 
 
