@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from glassyrun.analysis import aging
+from glassyrun.analysis import NullModel, aging
 from glassyrun.analysis.labels import attempt, labelled
 from glassyrun.analysis.trajectories import Means, jackknife, units
 
@@ -53,17 +53,22 @@ def text(found: xr.Dataset, name: str) -> str:
     return f"{found[name].item():.2f} ({low:.2f} to {high:.2f})" if np.isfinite(found[name].item()) else "–"
 
 
-def ages(ds: xr.Dataset, *windows: tuple[float, float]) -> pd.DataFrame:
-    """Exponents of aging within windows of waiting times, with one height for all curves and with one for each, beside the null model's."""
+def ages(ds: xr.Dataset, *windows: tuple[float, float], lags: tuple[float, float] = (30, 1000)) -> pd.DataFrame:
+    """Exponents of aging within windows of waiting times, with one height for all curves and with one for each, beside the null model's.
+
+    A dash where the curves of different t_w do not fall on one within their errors, and so have no exponent.
+    """
     rows = {}
     for window in windows:
         for amplitude in ("common", "free"):
-            found = aging(ds, waiting=window, amplitude=amplitude)
+            found = aging(ds, waiting=window, lags=lags, amplitude=amplitude)
             rows[f"t_w from {window[0]:.0f} to {min(window[1], ds.t_w.values[-1]):.0f}", amplitude] = {
                 "μ": text(found, "mu"),
                 "μ of the null model": text(found, "mu_null"),
                 "μ − null": text(found, "mu_excess"),
                 "rms of log Δ": f"{found.misfit.item():.2f}",
+                "of which errors explain": f"{found.misfit_expected.item():.2f}",
+                "null model": f"{found.misfit_null.item():.2f}",
             }
     return pd.DataFrame(rows).T.rename_axis(["waiting times", "heights"])
 
@@ -79,20 +84,29 @@ def power_law(ds: xr.Dataset, variable: str, window: tuple[float, float], *, off
     return xr.Dataset(labelled("exponent", attempt(lambda: jackknife(units(ds, [variable]), slope)), long_name="exponent"))
 
 
+def at_equal(ds: xr.Dataset, null: NullModel | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Waiting times and Δ(t_w, 2 t_w), the mean over trajectories, or of the null model on the same flow times."""
+    curves = ds["msd"].mean(["sample", "replica"])
+    if null is not None:
+        curves = curves.copy(data=np.where(curves.notnull(), null.msd(ds["t_w_flow"].values, ds["t_flow"].values), np.nan))
+    there = [t_w for t_w in ds["t_w"].values if t_w > 0 and curves.sel(t_w=t_w).dropna("t").t.max() >= t_w]
+    return np.array(there), np.array([_at(curves["t"].values, curves.sel(t_w=t_w).values, t_w) for t_w in there])
+
+
+def _at(lag: np.ndarray, curve: np.ndarray, where: float) -> float:
+    """A curve at a lag, linear in logarithms."""
+    good = (lag > 0) & (curve > 0)
+    return float(np.exp(np.interp(np.log(where), np.log(lag[good]), np.log(curve[good]))))
+
+
 def heights(ds: xr.Dataset, window: tuple[float, float]) -> xr.Dataset:
     """The exponent b of Δ(t_w, 2 t_w) ∝ t_w^b within a window of waiting times: 0 for a glass, −(a + 1) for the null model."""
     waited, lag = ds["t_w"].values, ds["t"].values
-    rows = np.nonzero((waited >= window[0]) & (waited <= window[1]))[0]
+    rows = np.nonzero((waited >= window[0]) & (waited <= window[1]) & (waited > 0))[0]
 
     def slope(means: Means) -> float:
-        there = [np.isfinite(means["msd"][row]) & (lag > 0) for row in rows]
-        reached = [row for row, good in zip(rows, there, strict=True) if good.any() and lag[good].max() >= waited[row]]
-        height = [
-            np.interp(np.log(waited[row]), np.log(lag[1:]), np.log(means["msd"][row, 1:]))
-            if lag[0] == 0
-            else np.interp(np.log(waited[row]), np.log(lag), np.log(means["msd"][row]))
-            for row in reached
-        ]
-        return float(np.polyfit(np.log(waited[reached]), height, 1)[0])
+        reached = [row for row in rows if lag[means["msd"][row] > 0].max() >= waited[row]]
+        found = [np.log(_at(lag, means["msd"][row], waited[row])) for row in reached]
+        return float(np.polyfit(np.log(waited[reached]), found, 1)[0])
 
     return xr.Dataset(labelled("height", attempt(lambda: jackknife(units(ds, ["msd"]), slope)), long_name="exponent of heights"))
