@@ -34,8 +34,8 @@ class CloneOptions(ObservableOptions):
 
     With `chance = "other"` the copy goes on with other noise and other mini-batches: whether the two ever part for good tells two
     kinds of aging from each other (Barrat, Burioni and Mézard, J. Phys. A 29, L81 (1996)). It takes those of the next replica, so at least two
-    are needed. With `chance = "same"` it goes on with those of the run from a place nearby, `kick` away in a random direction: damage
-    spreading. Each waiting time costs a run of its own for as long as it has lags.
+    are needed. With `chance = "same"` it goes on with those of the run from another place: `kick` away in a random direction, or, with
+    `start = "other"`, from a start of its own: damage spreading. Each waiting time costs a run of its own for as long as it has lags.
     """
 
     components: ClassVar[bool] = False
@@ -45,11 +45,15 @@ class CloneOptions(ObservableOptions):
     chance: Annotated[
         Literal["other", "same"], described("noise and mini-batches of the copy: those of the next replica, or those of the run")
     ] = "other"
+    start: Annotated[
+        Literal["run", "other"],
+        described("where the copy begins at t_w: where the run is, or at another random start, by the law of the run's own"),
+    ] = "run"
     kick: Annotated[
         float | None,
         described(
             "root mean square component of a random displacement of the copy at t_w, in units of x; default: none with other chance, "
-            "0.001 of the root mean square component of x with the same",
+            'or with start = "other", 0.001 of the root mean square component of x with the same',
             ge=0,
         ),
     ] = None
@@ -63,9 +67,15 @@ class CloneOptions(ObservableOptions):
                 f"observables.{self.label}: a copy takes the noise of the next replica, and there is but one; set ensemble.replicas to 2 "
                 'or more, or chance = "same"'
             )
-        if self.chance == "same" and self.kick == 0:
+        if self.start == "other" and system.provenance.get("start", "").startswith("planted"):
+            raise Refusal(
+                f'observables.{self.label}.start: found "other", but the start is planted, and there is no other one; leave it out, or '
+                "give kick a size"
+            )
+        if self.chance == "same" and self.kick == 0 and self.start == "run":
             raise Refusal(f"observables.{self.label}.kick: found 0, with which the copy is the run itself; raise it")
-        return Clone(Room.of(self.label, context, system), self.chance == "other", self.kick, context.stream("kick"))
+        room, apart = Room.of(self.label, context, system), context.stream("start") if self.start == "other" else None
+        return Clone(room, self.chance == "other", self.kick, context.stream("kick"), apart)
 
 
 class Clone(Observable):
@@ -73,9 +83,9 @@ class Clone(Observable):
 
     grid: ClassVar[Grid] = "pairs"
 
-    def __init__(self, room: Room, other: bool, kick: float | None, stream: Stream) -> None:
+    def __init__(self, room: Room, other: bool, kick: float | None, stream: Stream, start: Stream | None = None) -> None:
         label = room.label
-        self.label, self.room, self.other, self.kick, self.stream = label, room, other, kick, stream
+        self.label, self.room, self.other, self.kick, self.stream, self.start = label, room, other, kick, stream, start
         about = {
             "copy": "with the noise and mini-batches of the next replica"
             if other
@@ -90,8 +100,8 @@ class Clone(Observable):
         self.room.refuse(len(schedule.t_w), len(schedule.t_w))
 
     def remember(self, now: Snapshot) -> State:
-        copy = now.state.copy()
-        if self.kick is None and not self.other:
+        copy = now.state.copy() if self.start is None else self._elsewhere(now, self.start)
+        if self.kick is None and not self.other and self.start is None:
             size = 1e-3 * copy.x.double().square().mean(1, keepdim=True).sqrt().to(copy.x.dtype)
         else:
             size = self.kick or 0.0
@@ -99,6 +109,13 @@ class Clone(Observable):
             moved = copy.x + size * random_vector(now.system, self.stream, now.state.step, copy.x)
             copy.x.copy_(now.system.manifold.retract(moved))
         return copy
+
+    def _elsewhere(self, now: Snapshot, start: Stream) -> State:
+        """A State that begins now, where the System may begin."""
+        begun = now.system.initial([start.child(replica) for replica in range(now.state.replicas)])
+        begun.step = now.state.step
+        now.dynamics.start(now.system, begun)
+        return begun
 
     def follow(self, now: Snapshot, then: Reference) -> None:
         steps = now.state.step - then.state.step

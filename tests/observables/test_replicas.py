@@ -10,7 +10,7 @@ import torch
 from tests.engine_tools import tables
 from tests.models import FreeSpins, begin, context, dynamics
 from tests.observables.aging import built, curvature, two_times
-from tests.observables.tools import normal, read
+from tests.observables.tools import MLP, normal, read
 
 import glassyrun
 from glassyrun import Reference, Refusal, Snapshot, State
@@ -68,6 +68,41 @@ def test_one_replica_is_refused() -> None:
 
 
 # Copies.
+
+
+@pytest.mark.parametrize(
+    "system", [{"kind": "pspin", "n": 16}, {"kind": "pspin", "n": 500, "disorder": "lazy"}, MLP], ids=["p-spin", "lazy", "mlp"]
+)
+def test_another_start_with_the_same_noise(system: dict[str, Any]) -> None:
+    """At t_w = 0 the copy is as far from the run as two starts are; its law is that of the run; the noise of both is one."""
+    spec = {
+        "system": system,
+        "dynamics": {"kind": "langevin", "temperature": 3.0 if system["kind"] == "pspin" else 1e-4, "dt": 0.05},
+        "schedule": {"horizon": 5, "time": [0], "t_w": [0, 1], "t": [0, 4]},
+        "ensemble": {"replicas": 8},
+        "observables": [
+            {"kind": "replica_overlap"},
+            {"kind": "clone", "chance": "same", "start": "other"},
+            {"kind": "clone", "name": "apart", "start": "other"},
+        ],
+        "run": {"dtype": "float64"},
+    }
+    ds = glassyrun.run(spec, quiet=True).isel(sample=0)
+    starts = float(ds.replica_overlap_distance.isel(time=0).mean())
+    first = ds.clone_distance.sel(t_w=0, t=0)
+    assert float(first.mean()) == pytest.approx(starts, rel=0.35)
+    assert first.std() > 0  # each replica has a start of its own
+    assert not np.allclose(first, ds.apart_distance.sel(t_w=0, t=0))  # observables draw their own
+    if system["kind"] == "pspin":  # far above T_d one noise brings any two starts together
+        assert float(ds.clone_distance.sel(t_w=0, t=4).mean()) < 0.2 * starts
+        assert float(ds.apart_distance.sel(t_w=0, t=4).mean()) > 0.7 * starts
+
+
+def test_another_start_where_there_is_none() -> None:
+    spec = tables("pspin", "quench", observables=[{"kind": "clone", "chance": "same", "start": "other"}])
+    spec["system"]["initial_temperature"] = 1.0
+    with pytest.raises(Refusal, match=r"observables\.clone\.start: .* the start is planted"):
+        glassyrun.run(spec, quiet=True)
 
 
 @pytest.mark.parametrize("moves", ["heun", "sgd"])
