@@ -201,3 +201,30 @@ def test_a_superposed_twin_begins_anew_where_no_lag_was_left() -> None:
     assert (ds.alone.sel(t=0) == 0).all()
     overlapping = spec | {"schedule": {"horizon": 2.0, "t_w": [0.0, 1.0], "t": [0.0, 0.2, 1.5]}}
     assert (glassyrun.run(overlapping, quiet=True).alone.sel(t=0, t_w=1) != 0).all()
+
+
+@pytest.mark.parametrize("name", DYNAMICS)
+@pytest.mark.parametrize(("opposite", "superposed", "copies"), [(False, False, 2), (True, False, 4), (False, True, 1)])
+def test_a_twin_costs_its_forces_and_no_more(name: str, opposite: bool, superposed: bool, copies: int) -> None:
+    """Gradients beyond those of the plain run, a replica: at most 1.1 times those of the steps that the copies take."""
+    counted: list[int] = []
+
+    class Counting(Quadratic):
+        def gradient(self, state: State, batch: torch.Tensor | None = None) -> Any:
+            counted.append(len(state.x))
+            return super().gradient(state, batch)
+
+    system, replicas, last = quadratic(), 3, 42
+    system.__class__ = Counting
+    moves = dynamics(**DYNAMICS[name], system=system)
+
+    def forces(observables: list[Any]) -> float:
+        counted.clear()
+        two_times(observables, system, moves, begin(system, moves, replicas), T_W, last, chunk=5)
+        return sum(counted) / replicas
+
+    plain = forces([])
+    extra = forces([ResponseOptions(field=0.2, opposite=opposite, superposed=superposed)]) - plain
+    spans = [last - t_w for t_w in T_W]
+    needed = plain / last * (spans[0] * copies if superposed else sum(spans) * copies / len(spans))
+    assert needed <= extra * 1.0001 <= 1.1 * needed
