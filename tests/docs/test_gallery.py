@@ -21,6 +21,7 @@ GALLERY = ROOT / "docs" / "gallery"
 SPECS = sorted((GALLERY / "specs").glob("*.toml"))
 RESULTS = sorted((GALLERY / "results").glob("*.nc"))
 CLAIMS = sorted(path for path in GALLERY.glob("*.md") if path.name != "index.md")
+DEAR = {"cifar10_resnet18", "cifar10_all"}  # as tests/specs runs them
 LARGEST, ALL = 250_000, 2_000_000
 LOADED = re.compile(r'"(\w+)"')
 
@@ -73,8 +74,9 @@ def test_a_spec_of_the_gallery_says_what_it_costs_and_runs_when_small(
     assert re.search(r"^# Cost: about .+ on one core, .+[MG]B\.$", header, re.M)
     anywhere = tmp_path / spec.name  # a segment's own times are none of the small grids
     anywhere.write_text(re.sub(r'(kind = "segment"\n)t_w = .+\nt = .+\n', r"\1points = 3\n", "\n".join(lines) + "\n"), "utf-8")
-    ds = glassyrun.run(small(anywhere), quiet=True)
-    assert ds.attrs["complete"] == 1
+    made_small = small(anywhere)
+    if spec.stem not in DEAR:
+        assert glassyrun.run(made_small, quiet=True).attrs["complete"] == 1
 
 
 @pytest.mark.parametrize("page", CLAIMS, ids=lambda path: path.stem)
