@@ -80,6 +80,17 @@ FIRST |= dict.fromkeys(("fdt", "chi4", "superposition"), "overlap")
         ("superposition", {"pieces": 0}, "pieces is a whole number of 1 or more, found 0"),
         ("superposition", {"window": (0.9, 0.1)}, "window is two numbers"),
         ("superposition", {"t_w": np.nan}, "t_w is a finite number"),
+        ("aging", {"amplitude": "fre"}, "amplitude is one of 'common', 'free', found 'fre'"),
+        ("aging", {"pieces": 0}, "pieces is a whole number of 1 or more"),
+        ("aging", {"null": "x"}, "null is a NullModel or a run of a null model, found 'x'"),
+        ("aging", {"lags": (10.0, 1.0)}, "lags is two numbers"),
+        ("aging", {"over": "runs"}, "sample or replica, found 'runs'"),
+        ("diffusion", {"after": "a"}, "after is a waiting time"),
+        ("diffusion", {"after": [1.0, 2.0]}, "after is a waiting time"),
+        ("diffusion", {"lags": 3.0}, "lags is two numbers"),
+        ("rescale_by_noise", {"after": "a"}, "after is a waiting time"),
+        ("rescale_by_noise", {"over": "runs"}, "sample or replica, found 'runs'"),
+        ("sgd_temperature", {"over": "runs"}, "sample or replica, found 'runs'"),
         ("finite_size", {"exponent": 0.0}, "exponent is a number above 0, found 0"),
         ("finite_size", {"exponent": np.nan}, "exponent is a number above 0"),
         ("finite_size", {"sizes": [-1, 20]}, "sizes are positive, found -1, 20"),
@@ -102,12 +113,11 @@ def test_a_variable_that_is_no_number(name: str) -> None:
     for kind in (str, complex):
         with pytest.raises(Refusal, match=f"{first} holds .* real numbers are needed"):
             analyse(ds.assign({first: ds[first].astype(kind)}))
-    if name not in ("diffusion",):
-        with pytest.raises(Refusal, match="an xarray Dataset, or one of its variables, found ndarray"):
-            analyse(ds[first].values)
+    with pytest.raises(Refusal, match="an xarray Dataset, or one of its variables, found ndarray"):
+        analyse(ds[first].values)
 
 
-@pytest.mark.parametrize("name", ["regimes", "fdt", "alpha2", "relaxation_time", "superposition"])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("chi4", "finite_size", "sgd_temperature")])
 def test_a_dimension_that_is_not_there(name: str) -> None:
     make, analyse = CASES[name]
     ds, first = make(), FIRST.get(name, "msd")
@@ -127,3 +137,15 @@ def test_one_temperature_has_nothing_to_be_put_on() -> None:
         analysis.superposition(hot(glass(RNG(0))).isel(temperature=[0]), "temperature")
     with pytest.raises(Refusal, match="a list of results"):
         analysis.finite_size(descent(RNG(0)))  # type: ignore[arg-type]
+
+
+def test_a_null_model_that_is_none() -> None:
+    for arguments in ({"exponent": -2.0}, {"cutoff": -1.0}, {"amplitude": 0.0}):
+        with pytest.raises(Refusal, match=f"{next(iter(arguments))} is a number above"):
+            analysis.NullModel(**arguments)
+
+
+def test_runs_without_a_time_above_0_have_no_axis() -> None:
+    run = diffusing(RNG(0)).isel(t_w=[0]).assign_coords(t_w=[0.0], t_w_flow=("t_w", [0.0]))
+    with pytest.raises(Refusal, match="no time after 0"):
+        analysis.compare(run, run, names=["a", "b"], variables=["msd"])

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import attrs
 import numpy as np
 import xarray as xr
 
+from glassyrun.analysis.arguments import check_word, count, number, window
 from glassyrun.analysis.curves import plateau, plateau_labels, slope_labels, slopes
 from glassyrun.analysis.exponent import CANDIDATES, Fit, Misfit
 from glassyrun.analysis.labels import attempt, dataset, each, labelled
 from glassyrun.analysis.master import Master
 from glassyrun.analysis.null_model import NullModel
 from glassyrun.analysis.trajectories import Estimate, NotEnough, Over, Units, units
+from glassyrun.errors import Refusal
 
+Amplitude: TypeAlias = Literal["common", "free"]
 SCANNED = 5
 """Cutoffs of the null model, between two."""
 
@@ -27,7 +30,7 @@ def aging(
     waiting: tuple[float, float] = (0.0, np.inf),
     null: NullModel | xr.Dataset | None = None,
     cutoffs: tuple[float, float] = (0.1, 10.0),
-    amplitude: Literal["common", "free"] = "common",
+    amplitude: Amplitude = "common",
     pieces: int = 6,
     flat: float = 0.1,
     over: Over | None = None,
@@ -61,7 +64,13 @@ def aging(
         `plateau_to` of the longest waiting time. Each but the misfits, `plateau_from` and `plateau_to` with `_error` and
         `_interval`; NaN with the attribute `reason` where the data do not determine it.
     """
-    ds = dataset(data, variable)
+    place = "analysis.aging"
+    ds = dataset(data, variable, dims=("t_w", "t"))
+    check_word(place, "amplitude", amplitude, Amplitude)
+    if null is not None and not isinstance(null, (NullModel, xr.Dataset)):
+        raise Refusal(f"{place}: null is a NullModel or a run of a null model, found {null!r}")
+    lags, waiting = window(place, "lags", lags), window(place, "waiting", waiting)
+    cutoffs, pieces, flat = window(place, "cutoffs", cutoffs), count(place, "pieces", pieces), number(place, "flat", flat)
 
     def one(cell: xr.Dataset) -> xr.Dataset:
         t_w, t = cell.t_w.values.astype(float), cell.t.values.astype(float)

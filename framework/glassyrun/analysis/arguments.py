@@ -6,6 +6,7 @@ import numbers
 from typing import Any, get_args
 
 import numpy as np
+import xarray as xr
 
 from glassyrun.errors import Refusal
 
@@ -34,6 +35,15 @@ def number(place: str, name: str, given: Any, low: float = -np.inf, high: float 
     if not np.isfinite(value) or not low < value < high:
         raise Refusal(f"{place}: {name} is {meant}, found {value:g}")
     return value
+
+
+def waiting_time(place: str, given: Any) -> xr.DataArray:
+    """A waiting time, or one for each point of a sweep, as a variable; NaN and infinity where it isn't known."""
+    if isinstance(given, xr.DataArray):
+        return given
+    if isinstance(given, (str, bytes)) or np.ndim(given):
+        raise Refusal(f"{place}: after is a waiting time, or a DataArray of one for each point of a sweep, found {given!r}")
+    return xr.DataArray(float(given))
 
 
 def count(place: str, name: str, given: Any, least: int = 1) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -9,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from glassyrun.analysis.common import Reading, doubted, on_axis, shared_axis
-from glassyrun.analysis.labels import dataset, labelled, sweep_dims, unit_of
+from glassyrun.analysis.labels import dataset, labelled, shared_attributes, sweep_dims, unit_of
 from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
 
@@ -56,14 +57,12 @@ def compare(
     sides = [_side(part.compute(), shown, {dim: axis for dim, axis in axes.items() if axis is not None}, over) for part in parts]
     system = xr.DataArray(names, dims="system", name="system")
     joined = xr.concat(sides, dim=system, combine_attrs="override", data_vars="all", join="exact")
-    for name in joined.data_vars:
-        told = [
-            f"{who}: {side[name].attrs['reason']}" for who, side in zip(names, sides, strict=True) if "reason" in side[name].attrs
-        ]
-        joined[name].attrs.pop("reason", None)
+    for name, kind in itertools.product(joined.data_vars, ("reason", "errors")):
+        told = [f"{who}: {side[name].attrs[kind]}" for who, side in zip(names, sides, strict=True) if kind in side[name].attrs]
+        joined[name].attrs.pop(kind, None)
         if told:
-            joined[name].attrs["reason"] = "\n".join(told)
-    return joined.assign_attrs(titles="\n".join(str(run.attrs.get("title", "")) for run in runs))
+            joined[name].attrs[kind] = "\n".join(told)
+    return joined.assign_attrs(shared_attributes(runs), titles="\n".join(str(run.attrs.get("title", "")) for run in runs))
 
 
 def _titles(runs: Sequence[xr.Dataset]) -> list[str]:

@@ -109,7 +109,7 @@ class Fit:
         left = np.array([self._again(y, pairs, best) for y in self._logs(units, pairs)[1]])
         if not CANDIDATES[0] < best.exponent < CANDIDATES[-1] or np.ptp(left) > 2:
             raise NotEnough("the data leave μ undetermined between −0.5 and 2.5; more waiting times, lags or replicas are needed")
-        return interval(np.asarray(best.exponent), left)
+        return interval(np.asarray(best.exponent), left, about=units.about())
 
     def _logs(self, units: Units, pairs: Pairs) -> tuple[Array, Array]:
         """log Δ [point], and without each of the units [unit, point]."""

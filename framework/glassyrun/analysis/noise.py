@@ -8,6 +8,7 @@ import attrs
 import numpy as np
 import xarray as xr
 
+from glassyrun.analysis.arguments import waiting_time, window
 from glassyrun.analysis.diffusion import noise_over_lags, of_one
 from glassyrun.analysis.labels import attempt, dataset, each, labelled
 from glassyrun.analysis.regimes import regimes
@@ -54,9 +55,10 @@ def rescale_by_noise(
         [t_w, t]; and what `diffusion` gives for waiting times after t₂. NaN with the attribute `reason`
         where the data do not give it.
     """
+    work = dataset(ds, variable, noise, dims={variable: ("t_w", "t"), noise: ("t_w",)})
+    lags = window("analysis.rescale_by_noise", "lags", lags)
     t2 = _after(ds, after, bottom, over)
     told = t2.attrs.get("reason", "t₂ is not known")
-    work = dataset(ds, variable, noise)
     work["after"] = t2.drop_vars("reason", errors="ignore")
     work["law"] = laws_of(work, sampling, "analysis.rescale_by_noise")
 
@@ -82,7 +84,7 @@ def _after(
 ) -> xr.DataArray:
     if after is None:
         return regimes(ds, bottom=bottom, over=over)["t2"]
-    return after if isinstance(after, xr.DataArray) else xr.DataArray(float(after))
+    return waiting_time("analysis.rescale_by_noise", after)
 
 
 @attrs.frozen
@@ -107,7 +109,7 @@ class Collapse:
             explained = power = Estimate.none(str(reason))
         else:
             pseudo = unbiased(these, table.squares)
-            spread = of_pseudo(pseudo)
+            spread = attrs.evolve(of_pseudo(pseudo), about=these.about())
             explained = attempt(lambda: table.explained(these, pseudo))
             power = attempt(lambda: table.power(these))
         out = labelled("spread", spread, ["scaling"], long_name="rms distance of log Δ from the mean over waiting times")

@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import hyp1f1
 
+from glassyrun.analysis.arguments import number
+
 NODES, PANELS = 16, 40
 
 
@@ -25,6 +27,10 @@ class NullModel:
     """The largest eigenvalue, an inverse time along the gradient flow."""
     amplitude: float = 1.0
     """Mean square distance from the minimum at the start, per degree of freedom."""
+
+    def __attrs_post_init__(self) -> None:
+        for name, low in (("exponent", -1.0), ("cutoff", 0.0), ("amplitude", 0.0)):
+            number("analysis.NullModel", name, getattr(self, name), low)
 
     def energy(self, time: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
         """E(t) − E_min per degree of freedom."""

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from glassyrun.analysis.common import on_axis, shared_axis
-from glassyrun.analysis.labels import attempt, dataset, each, labelled, sweep_dims
+from glassyrun.analysis.labels import attempt, dataset, each, labelled, shared_attributes, sweep_dims
 from glassyrun.analysis.sampling import Stage, sampling_of, stages_of
 from glassyrun.analysis.spread import between
 from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, Over, jackknife, units
@@ -32,6 +32,7 @@ def sgd_temperature(data: xr.Dataset | xr.DataArray, *, noise: str = "gradient_n
     """
     ds = dataset(data, noise)
     along = "t_w" if "t_w" in ds[noise].dims else "time"
+    ds = dataset(data, noise, dims=(along,))
     stages = stages_of(ds)
     if len(stages) > 1 and sweep_dims(ds):
         raise Refusal(
@@ -100,7 +101,8 @@ def fixed_ratio(
     out = labelled("spread", Estimate.stack(parts), ["ratio"], long_name=f"rms distance of log {variable} at equal α/((1−β)B)")
     out |= labelled("spread_all", _spread(curves), long_name=f"rms distance of log {variable} of all runs")
     values = [float(ratios[group[0]]) for group in groups] or [np.nan]
-    return xr.Dataset(out, coords={"ratio": ("ratio", values, {"long_name": "α/((1−β)B)", "units": "1"})})
+    coords = {"ratio": ("ratio", values, {"long_name": "α/((1−β)B)", "units": "1"})}
+    return xr.Dataset(out, coords, shared_attributes(runs))
 
 
 def ratio_of(run: xr.Dataset) -> float:
