@@ -37,9 +37,9 @@ def diffusion(
     between the waiting times at which it was measured, takes the place of D(t_w), and s counts white steps of its mean at the
     bottom. Pairs that end where D was not measured are left out; where it was measured nowhere γ is that of s unweighted.
 
-    A `ratio` of 1 is free diffusion under the run's own sampling; below 1 the walls of the valley hold x back, above 1 it
-    drifts. Without replacement lags end, unless `lags` says so, at one epoch; lags of which less than a tenth counts are left
-    out.
+    A `ratio` of 1, the mean over waiting times and the geometric mean over lags, is free diffusion under the run's own sampling;
+    below 1 the walls of the valley hold x back, above 1 it drifts. Without replacement lags end, unless `lags` says so, at one
+    epoch; lags of which less than a tenth counts are left out.
 
     Args:
         ds: with `msd`, `gradient_noise`; the coordinates `t_step`, `t_flow` give α/(1−β).
@@ -65,7 +65,7 @@ def of_one(cell: xr.Dataset, variable: str, noise: str, lags: tuple[float, float
     bottom = Bottom.of(cell, float(cell["after"]), lags, law)
     held = [variable, noise] if bool(np.isfinite(cell[noise]).any()) else [variable]
 
-    def pairs(means: Means) -> tuple[Array, Array]:
+    def pairs(means: Means) -> tuple[Array, np.ndarray]:
         if not np.isfinite(bottom.after):
             raise NotEnough("t₂ is not known")
         white, inside = bottom.weighed(means.get(noise))
@@ -74,20 +74,20 @@ def of_one(cell: xr.Dataset, variable: str, noise: str, lags: tuple[float, float
             raise NotEnough(
                 f"{found.any(axis=0).sum()} lags were measured at the bottom, D throughout, and a law of diffusion needs four"
             )
-        return white[found], means[variable][found]
+        return white, found
 
     def law_of(means: Means) -> Array:
-        """γ, and log c, by least squares of log Δ over all pairs."""
-        white, moved = pairs(means)
-        slope, constant = np.polyfit(np.log(white), np.log(moved), 1)
-        return np.array([slope, constant])
+        white, found = pairs(means)
+        return power_law(np.log(white[found]), means[variable][found])
 
     def ratio(means: Means) -> float:
         if noise not in means:
             raise NotEnough("D was not measured")
-        white, moved = pairs(means)
+        white, found = pairs(means)
         expected = flow_step(cell) ** 2 * bottom.typical(means[noise]) * white
-        return float(np.exp(np.log(moved / expected).mean()))
+        # means over waiting times before the logarithm, which would make noise a bias
+        each_lag = [np.mean((means[variable] / expected)[rows, lag]) for lag, rows in enumerate(found.T) if rows.any()]
+        return float(np.exp(np.log(each_lag).mean()))
 
     def found(statistic: Callable[[Means], Array | float], *, log: bool = False) -> Estimate:
         return attempt(lambda: jackknife(units(cell, held, over), statistic, log=log))
@@ -99,6 +99,20 @@ def of_one(cell: xr.Dataset, variable: str, noise: str, lags: tuple[float, float
     }
     told = law.law if law else "unknown, taken as with replacement"
     return _labels(parts, told, f"{lags[0]:g} to {min(lags[1], bottom.span):g}")
+
+
+def power_law(x: Float[np.ndarray, " pair"], y: Float[np.ndarray, " pair"]) -> Float[np.ndarray, "2"]:
+    """γ and log c of y = c e^{γx}, for errors that are a part of y: the quasi-likelihood of McCullagh and Nelder (Generalized Linear
+    Models, 1989, § 9), in which noise has no bias as it has in log y."""
+    model = np.stack([x, np.ones_like(x)], axis=1)
+    law = np.linalg.lstsq(model, np.log(y), rcond=None)[0]
+    for _ in range(50):
+        part = y / np.exp(model @ law)
+        step = np.linalg.solve(model.T @ (model * part[:, None]), model.T @ (part - 1))
+        law = law + step
+        if np.abs(step).max() < 1e-9:
+            break
+    return law
 
 
 @attrs.frozen
