@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from jaxtyping import Float
 
+from glassyrun.analysis.arguments import waiting_time, window
 from glassyrun.analysis.labels import attempt, dataset, each, labelled
 from glassyrun.analysis.sampling import Sampling, laws_of
 from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, Over, jackknife, units
@@ -51,8 +52,9 @@ def diffusion(
     Raises:
         Refusal: if it is not known how mini-batches change along a sweep, or they do among the waiting times.
     """
-    work = dataset(ds, variable, noise)
-    work["after"] = after if isinstance(after, xr.DataArray) else xr.DataArray(float(after))
+    work = dataset(ds, variable, noise, dims={variable: ("t_w", "t"), noise: ("t_w",)})
+    lags = window("analysis.diffusion", "lags", lags)
+    work["after"] = waiting_time("analysis.diffusion", after)
     work["law"] = laws_of(work, sampling, "analysis.diffusion")
     return each(work, lambda cell: of_one(cell, variable, noise, lags, over))
 
