@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from glassyrun.registry import Registry
+from glassyrun import Refusal
 from glassyrun_pspin import theory
 from glassyrun_pspin.options import PSpinOptions
 
@@ -160,7 +161,7 @@ def test_marginal_states(p):
     assert transition.overlap == pytest.approx((p - 2) / (p - 1), abs=1e-5)
     assert transition.ratio == pytest.approx(1, abs=1e-5)
     assert transition.energy == pytest.approx(-1 / (2 * theory.dynamical_temperature(p)), abs=1e-5)
-    with pytest.raises(ValueError, match="marginal"):
+    with pytest.raises(Refusal, match="marginal"):
         theory.marginal_state(p, 1.0)
 
 
