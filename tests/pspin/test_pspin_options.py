@@ -11,8 +11,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from glassyrun.registry import Registry
 from glassyrun import Refusal
+from glassyrun.registry import Registry
 from glassyrun_pspin import theory
 from glassyrun_pspin.options import PSpinOptions
 
