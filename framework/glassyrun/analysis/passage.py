@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 from scipy.optimize import isotonic_regression, root_scalar
 
+from glassyrun.analysis.common import doubted
 from glassyrun.analysis.trajectories import Array, Estimate, Means, NotEnough, Units, jackknife
 
 WINDOW, MANY = 0.45, 6
@@ -79,4 +80,4 @@ def _between(x: Array, y: Array, raw: Array) -> tuple[float, float]:
 def estimated(units: Units, read: Callable[[Means], Passage]) -> Estimate:
     """The passage of the mean curve: error and interval of the trajectories by the jackknife, and of what lies between readings."""
     found = jackknife(units, lambda means: read(means).time, log=True)
-    return found if found.reason else found.widened(read(units.means()).doubt)
+    return found if found.reason else doubted(found, np.asarray(read(units.means()).doubt), log=True)

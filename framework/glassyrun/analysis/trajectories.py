@@ -77,16 +77,6 @@ class Estimate:
             self, value=self.value * factor, error=self.error * factor, low=self.low * factor, high=self.high * factor
         )
 
-    def widened(self, doubt: float) -> Estimate:
-        """A positive quantity whose logarithm may be off by as much as `doubt`, independently of the trajectories."""
-        below, above = np.log(self.value / self.low), np.log(self.high / self.value)
-        return attrs.evolve(
-            self,
-            error=np.hypot(self.error, self.value * doubt / 2),
-            low=self.value * np.exp(-np.hypot(below, doubt)),
-            high=self.value * np.exp(np.hypot(above, doubt)),
-        )
-
     def minus(self, other: Estimate) -> Estimate:
         """The difference of two independent estimates, by Welch's degrees of freedom (Biometrika 34, 28 (1947))."""
         if self.reason or other.reason:
