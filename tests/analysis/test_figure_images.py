@@ -7,7 +7,6 @@ give the same. After a change that is meant,
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 from tests.analysis import figure_runs as of
+from tests.readable import assert_apart
 
 from glassyrun.analysis import figures, recipes
 from glassyrun.figure_list import FIGURES
@@ -117,11 +117,5 @@ def test_no_label_lies_on_another_or_outside(case: str, monkeypatch: pytest.Monk
         figure.canvas.draw()
     boxes = [(text.get_text(), text.get_window_extent()) for text in seen]
     assert len(boxes) >= 8
-    for name, box in boxes:
-        assert figure.bbox.x0 <= box.x0, name
-        assert box.x1 <= figure.bbox.x1, name
-        assert figure.bbox.y0 <= box.y0, name
-        assert box.y1 <= figure.bbox.y1, name
-    for (one, a), (two, b) in itertools.combinations(boxes, 2):
-        assert not a.overlaps(b), (one, two)
+    assert_apart(figure, boxes)
     plt.close(figure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import matplotlib as mpl
@@ -11,6 +10,7 @@ import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
 from tests.engine_tools import load, tables
+from tests.readable import assert_apart
 
 import glassyrun
 from glassyrun import api, plot
@@ -39,13 +39,7 @@ def test_no_label_lies_on_another_or_outside(dataset: xr.Dataset) -> None:
     boxes = [(text.get_text(), text.get_window_extent()) for text in labels if text.get_text()]
     boxes += [("title", figure._suptitle.get_window_extent())]
     assert len(boxes) >= 7
-    for name, box in boxes:
-        assert figure.bbox.x0 <= box.x0, name
-        assert box.x1 <= figure.bbox.x1, name
-        assert figure.bbox.y0 <= box.y0, name
-        assert box.y1 <= figure.bbox.y1, name
-    for (one, a), (two, b) in itertools.combinations(boxes, 2):
-        assert not a.overlaps(b), (one, two)
+    assert_apart(figure, boxes)
     plt.close(figure)
 
 
