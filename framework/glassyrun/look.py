@@ -111,13 +111,16 @@ def label_decades(axis: Axis) -> None:
         if not 0 < low < high or value <= 0:
             return ""
         power = int(np.floor(np.log10(value) + 1e-9))
-        digit = round(value / 10.0**power)
+        mantissa = value / 10.0**power
+        digit = round(mantissa)
+        whole = abs(mantissa - digit) < 1e-6  # a range within one digit has ticks between digits
         few = (1, 2, 5) if high / low > 4 else (1, 2, 3, 4, 5, 6, 8)
         short = 1e-3 < low < high < 1e5
         if high / low < (100 if short or not isinstance(axis, XAxis) else 4):
-            told = number(value) if short else f"10^{{{power}}}" if digit == 1 else rf"{digit} \times 10^{{{power}}}"
-            return f"${told}$" if digit in few else ""
-        return f"$10^{{{power}}}$" if digit == 1 else ""
+            power_of_ten = whole and digit == 1
+            told = number(value) if short else f"10^{{{power}}}" if power_of_ten else rf"{mantissa:.3g} \times 10^{{{power}}}"
+            return f"${told}$" if digit in few or not whole else ""
+        return f"$10^{{{power}}}$" if whole and digit == 1 else ""
 
     axis.set_major_formatter(FuncFormatter(text))
     axis.set_minor_formatter(FuncFormatter(text))

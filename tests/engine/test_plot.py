@@ -14,6 +14,7 @@ from tests.readable import assert_apart
 
 import glassyrun
 from glassyrun import api, plot
+from glassyrun.look import logarithmic
 
 
 @pytest.fixture(scope="module", params=["pspin", "cnn"])
@@ -98,3 +99,17 @@ def test_readings_that_were_lost_are_told_and_not_drawn(tmp_path: Path) -> None:
         glassyrun.StorageError, match=r"every reading is missing, because shards/.* could not be read; restore it"
     ):
         plot.plot_run(tmp_path)
+
+
+@pytest.mark.parametrize("span", [(1.6e-6, 2.3e-6), (2.1, 2.9), (1e-7, 3e-7), (1.0, 1e6), (3.0, 40.0)])
+def test_no_two_ticks_of_a_logarithmic_axis_have_one_name(span: tuple[float, float]) -> None:
+    axes = plt.figure(figsize=(3, 3)).subplots()
+    axes.plot([1, 2], span)
+    logarithmic(axes, "y")
+    axes.figure.canvas.draw()
+    ticks = [*axes.yaxis.get_major_ticks(), *axes.yaxis.get_minor_ticks()]
+    low, high = sorted(axes.get_ylim())
+    names = [tick.label1.get_text() for tick in ticks if low <= tick.get_loc() <= high and tick.label1.get_text()]
+    assert len(names) >= 2
+    assert len(set(names)) == len(names)
+    plt.close(axes.figure)
