@@ -76,7 +76,11 @@ def _held(at: Array, x: Array) -> Array:
 
 def doubted(found: Estimate, doubt: Float[np.ndarray, "*point"], log: bool) -> Estimate:
     """An estimate whose value, or with `log` its logarithm, may be off by as much as `doubt`, independently of the trajectories."""
-    value, low, high = (np.log(bound) if log else bound for bound in (found.value, found.low, found.high))
-    low, high = value - np.hypot(value - low, doubt), value + np.hypot(high - value, doubt)
-    error = np.hypot(found.error, (found.value if log else 1.0) * doubt / 2)
-    return attrs.evolve(found, error=error, low=np.exp(low) if log else low, high=np.exp(high) if log else high)
+    value = found.value
+    error = np.hypot(found.error, (value if log else 1.0) * doubt / 2)
+    if log:  # as factors of the value, which so lies within its interval to the last bit
+        low = value * np.exp(-np.hypot(np.log(value / found.low), doubt))
+        high = value * np.exp(np.hypot(np.log(found.high / value), doubt))
+    else:
+        low, high = value - np.hypot(value - found.low, doubt), value + np.hypot(found.high - value, doubt)
+    return attrs.evolve(found, error=error, low=low, high=high)
