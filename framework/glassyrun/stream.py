@@ -47,21 +47,27 @@ class Stream:
         return Generator(device=device).manual_seed(self.key(index, 64) >> 1)
 
     def normal(
-        self, shape: Sequence[int], *, dtype: pytorch.dtype, device: pytorch.device, index: int = 0
+        self, shape: Sequence[int], *, dtype: pytorch.dtype, device: pytorch.device, index: int = 0, everywhere: bool = False
     ) -> Float[Tensor, "..."]:
-        """Independent standard normal numbers, drawn where they are needed."""
-        if device.type == "cpu":
+        """Independent standard normal numbers, drawn where they are needed.
+
+        With `everywhere` they are drawn on the host and moved, so that all devices have the same ones: for what is drawn once,
+        disorder and starts. Noise of every step would wait for that.
+        """
+        if everywhere or device.type == "cpu":
             kind = np.float64 if dtype == pytorch.float64 else np.float32
-            return pytorch.from_numpy(self.numpy(index).standard_normal(tuple(shape), dtype=kind)).to(dtype)
+            drawn = self.numpy(index).standard_normal(tuple(shape), dtype=kind)
+            return pytorch.from_numpy(drawn).to(device=device, dtype=dtype)
         return pytorch.randn(tuple(shape), generator=self.torch(index, device), dtype=dtype, device=device)
 
 
 def replica_normals(
-    streams: Sequence[Stream], count: int, like: Float[Tensor, "..."], index: int = 0
+    streams: Sequence[Stream], count: int, like: Float[Tensor, "..."], index: int = 0, *, everywhere: bool = False
 ) -> Float[Tensor, "replica count"]:
     """`count` standard normal numbers from each stream, of the dtype and on the device of `like`.
 
-    The same stream twice gives the same row twice.
+    The same stream twice gives the same row twice. With `everywhere` a start is the same one on every device (`Stream.normal`).
     """
-    rows = [stream.normal((count,), dtype=like.dtype, device=like.device, index=index) for stream in streams]
+    where = {"dtype": like.dtype, "device": like.device, "index": index, "everywhere": everywhere}
+    rows = [stream.normal((count,), **where) for stream in streams]
     return pytorch.stack(rows)

@@ -67,8 +67,8 @@ def _part(
 def _planted(asked: Model, context: Context) -> Float[Tensor, " site"] | None:
     if asked.initial_temperature is None:
         return None
-    spins = context.stream("planted").normal((asked.n,), dtype=context.dtype, device=context.device)
-    return spins * (math.sqrt(asked.n) / torch.linalg.vector_norm(spins))
+    spins = context.stream("planted").normal((asked.n,), dtype=context.dtype, device=torch.device("cpu"))
+    return (spins * (math.sqrt(asked.n) / torch.linalg.vector_norm(spins))).to(context.device)
 
 
 def _disorder(asked: Model) -> str:

@@ -51,7 +51,7 @@ class DilutedCouplings(Couplings):
             product = torch.ones(terms, dtype=context.dtype, device=device)
             for k in range(degree):
                 product *= planted.index_select(0, sites[:, k])
-        normal = stream.child("values").normal((terms,), dtype=context.dtype, device=device)
+        normal = stream.child("values").normal((terms,), dtype=context.dtype, device=device, everywhere=True)
         deviation = torch.full((1,), abs(scale) * (n / (2 * terms)) ** 0.5, dtype=context.dtype, device=device)
         return cls(sites, law.draw(normal, deviation.expand(terms), product))
 

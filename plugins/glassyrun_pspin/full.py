@@ -41,7 +41,7 @@ class FullCouplings(Couplings):
             block = store[tile.offset : tile.offset + tile.size].view(tile.width, tile.rows, tile.stride)
             for pivot in range(tile.first, tile.stop):
                 rows, columns = shape.rectangle(pivot)
-                normal = stream.normal((rows, columns), dtype=dtype, device=device, index=pivot)
+                normal = stream.normal((rows, columns), dtype=dtype, device=device, index=pivot, everywhere=True)
                 deviation = weights.roots(pivot, dtype) * variance**0.5
                 product = None if spins is None else spins.of_pivot(pivot)
                 block[pivot - tile.first, :rows, :columns] = law.draw(normal, deviation.expand_as(normal), product)

@@ -42,10 +42,11 @@ class PSpin(System):
 
     def initial(self, streams: Sequence[Stream]) -> State:
         """Uniform points on the sphere, or the planted configuration for every replica."""
-        like = torch.empty(0, dtype=self.context.dtype, device=self.context.device)
         if self.planted is not None:
             return State(self.planted.repeat(len(streams), 1))
-        return State(self.manifold.retract(replica_normals(streams, self.n, like)))
+        # on the host, so that they are the same to the bit on every device
+        normals = replica_normals(streams, self.n, torch.empty(0, dtype=self.context.dtype))
+        return State(self.manifold.retract(normals).to(self.context.device))
 
     @torch.no_grad()
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:

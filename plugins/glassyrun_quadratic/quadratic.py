@@ -85,7 +85,7 @@ class Quadratic(System):
         self.blocks = {"x": slice(0, self.dof)}
 
     def initial(self, streams: Sequence[Stream]) -> State:
-        return State(self.initial_scale * replica_normals(streams, self.dof, self.inputs))
+        return State(self.initial_scale * replica_normals(streams, self.dof, self.inputs, everywhere=True))
 
     def energy(self, state: State, terms: Int[Tensor, " term"] | None = None) -> Float[Tensor, " replica"]:
         inputs, targets = (self.inputs, self.targets) if terms is None else (self.inputs[terms], self.targets[terms])
