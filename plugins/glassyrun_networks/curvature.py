@@ -45,7 +45,7 @@ def _differentiated(
 ) -> Sequence[Float[Tensor, "some _"]]:
     """d/dx of v·∇L, by each parameter."""
     with torch.enable_grad():
-        parts = [part.detach().requires_grad_() for part in network._layout.parts(state.x[group])]
+        parts = [part.detach().requires_grad_() for part in network._layout.weights(state.x[group])]
         loss, _ = network._losses(state, parts, group, seen, labels)
         slopes = torch.autograd.grad(loss.sum(), parts, create_graph=True)
         bent = [

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 
 from glassyrun import Refusal
 
+ALIGNMENT = 16
+"""Bytes."""
+
 
 def refuse_strange(module: nn.Module) -> None:
     """Raises a Refusal where a weight has no size yet, or is of another type than float32; torch's own words for it help nobody."""
@@ -82,6 +85,13 @@ class Layout:
     def parts(self, x: Float[Tensor, "replica dof"]) -> tuple[Float[Tensor, "replica _"], ...]:
         """The stretches of `x` that belong to one parameter each, as views."""
         return x.split(self.sizes, dim=1)
+
+    def weights(self, x: Float[Tensor, "replica dof"]) -> tuple[Float[Tensor, "replica _"], ...]:
+        """The same to compute with: on a GPU in memory of their own where a stretch does not begin on 16 bytes.
+
+        cuDNN loads so many at a time, and takes it for granted that a tensor begins on them: that of a second replica need not.
+        """
+        return tuple(part.clone() if part.is_cuda and part.data_ptr() % ALIGNMENT else part for part in self.parts(x))
 
     def named(self, parts: Sequence[Float[Tensor, "replica _"]]) -> dict[str, Float[Tensor, "replica ..."]]:
         """The parameters of all replicas by name, of the shape and with the factor with which they are used."""

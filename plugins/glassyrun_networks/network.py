@@ -184,7 +184,7 @@ class Network(System):
         self._set_mode(training=False)
         sums = loss, right = torch.zeros(2, state.replicas, dtype=torch.float64, device=self._device)
         groups = [
-            (group, self._tensors(state, self._layout.parts(state.x[group]), group)) for group in self._groups(state, chunks)
+            (group, self._tensors(state, self._layout.weights(state.x[group]), group)) for group in self._groups(state, chunks)
         ]
         for chunk in chunks:
             seen, labels = inputs.take(chunk)
@@ -271,7 +271,7 @@ class Network(System):
             for terms in cut:
                 seen, _ = self._parts["train"].take(terms)
                 for group in self._groups(state, cut):
-                    tensors = self._tensors(state, self._layout.parts(state.x[group]), group, clone=True)
+                    tensors = self._tensors(state, self._layout.weights(state.x[group]), group, clone=True)
                     _, memory = self._forward(tensors, seen)
                     for name, value in fresh.items():
                         value[group].add_(memory[name], alpha=terms.shape[1] / self.terms)
@@ -286,7 +286,7 @@ class Network(System):
         large network), and the memory, which is new.
         """
         with torch.enable_grad():
-            parts = [part.detach().requires_grad_() for part in self._layout.parts(state.x[group])]
+            parts = [part.detach().requires_grad_() for part in self._layout.weights(state.x[group])]
             loss, memory = self._losses(state, parts, group, seen, labels)
             # no loss depends on another replica's weights: the gradient of the sum holds that of each
             slopes = torch.autograd.grad(loss.sum(), parts)
