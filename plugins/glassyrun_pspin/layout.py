@@ -48,8 +48,8 @@ class Tiling:
 
     @classmethod
     def of(cls, device: torch.device) -> Tiling:
-        # A GPU wants few launches: tiles as wide as the padding allows.
-        return cls() if device.type == "cpu" else cls(2**26, 2**20, 0.12)
+        # A GPU wants few launches: tiles as wide as the padding allows, of which 16 MB are read faster than the next tile is launched.
+        return cls() if device.type == "cpu" else cls(2**28, 2**22, 0.12)
 
 
 @attrs.frozen
