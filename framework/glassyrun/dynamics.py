@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from glassyrun.batches import Batches
+from glassyrun.graphs import graph_of
 from glassyrun.state import Evaluation, State
 from glassyrun.system import System
 from glassyrun.watch import Watch
@@ -40,6 +41,9 @@ class Dynamics(ABC):
     """Whether the energy can never rise if the step is small enough (T = 0, all terms, no inertia)."""
     step_name: str = "dynamics.dt"
     """The field of the spec that a user makes smaller when the dynamics diverges."""
+    capturable: bool = False
+    """Whether `update` is its kernels and nothing else: no branch on the step, the time or a number on the device, nothing kept outside
+    the State. Its kernels are then captured once on a GPU and replayed (a CUDA graph), several times faster for small systems."""
     provenance: Mapping[str, str] = {}
     """What the result must say of how steps were taken (terms left out of an epoch, …)."""
 
@@ -84,9 +88,14 @@ class Dynamics(ABC):
 
     def advance(self, system: System, state: State, n: int, watch: Watch | None = None) -> None:
         """`n` steps; each look at the energy is shown to `watch`."""
-        for k in range(n):
+        begin, end = state.step, state.step + n
+        while state.step < end:
+            graph = graph_of(self, system, state)
+            if graph is not None:
+                graph.advance(self, state, end - state.step, watch)
+                return
             evaluation = self.update(system, state, self.draw(state.step, state))
-            if k == 0:
+            if state.step == begin:
                 evaluation.check(state)
             if watch is not None:
                 watch.look(evaluation.energy, state.step)

@@ -142,7 +142,10 @@ class Setting:
         # of a trajectory of its own an observable keeps x, a field and what the dynamics remembers
         kept = len(self.schedule.t_w) + 6 + 3 * self.journey.companions + (len(self.schedule.events()) if self.put_off else 0)
         states = kept * replicas * footprint.dof * size + 3 * replicas * footprint.dof * 8
-        return footprint.bytes + footprint.transient_bytes * min(replicas, footprint.at_once) + states
+        looks = footprint.transient_bytes * min(replicas, footprint.at_once)
+        if self.device.type == "cuda" and self.spec.run.cuda_graphs:  # a captured step has memory, State and draw of its own
+            looks, states = 2 * looks, states + 5 * replicas * footprint.dof * size
+        return footprint.bytes + looks + states
 
     def check_memory(self, footprint: Footprint) -> None:
         """Refuses what will not fit, before anything is taken.

@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from glassyrun.errors import Refusal
+from glassyrun.graphs import cuda_graphs
 from glassyrun.spec.model import Spec
 from glassyrun.system import System
 from glassyrun.threads import torch_alone
@@ -46,7 +47,8 @@ def numerics(spec: Spec, threads: int | None = None) -> Iterator[None]:
         kernels.fill_uninitialized_memory = False  # only for finding bugs, and dear
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.allow_tf32 = False  # else convolutions in "float32" have 10 bits of mantissa on a GPU
-        yield
+        with cuda_graphs(spec.run.cuda_graphs):
+            yield
     finally:
         torch.set_num_threads(before)
         torch.set_deterministic_debug_mode(mode)

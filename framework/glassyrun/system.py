@@ -38,6 +38,9 @@ class System(ABC):
     bottom: float | None = None
     """The reported energy at the bottom of the landscape, where it is known: the ground state of a glass, 0 for a loss."""
     manifold: Manifold = Flat()
+    capturable: bool = False
+    """Whether `gradient` is its kernels and nothing else: no branch on numbers on the device, nothing drawn or kept outside the State.
+    See `Dynamics.capturable`."""
     provenance: Mapping[str, str] = {}
     """Where the disorder came from (source file, digest, …); written into the result's attributes."""
     warnings: Sequence[str] = ()

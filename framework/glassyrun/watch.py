@@ -52,6 +52,22 @@ class Watch:
         self.first_bad = torch.where(fresh, step, self.first_bad)
         self.energy = torch.where(fresh, energy, self.energy)
 
+    def looks(self, energies: Float[Tensor, "step replica"], begin: int) -> None:
+        """The same as a `look` at each row, of the steps from `begin` on."""
+        energies = energies.double()
+        bad = ~torch.isfinite(energies)
+        if self.descends:
+            largest = torch.cat([self.largest.unsqueeze(0), energies.abs()]).cummax(0).values[1:]
+            bad |= energies > torch.cat([self.last.unsqueeze(0), energies[:-1]]) + TOLERANCE * largest
+            self.largest, self.last = largest[-1], energies[-1]
+        self.shown = energies[-1]
+        rows = torch.arange(len(energies), device=energies.device).unsqueeze(1)
+        first = torch.where(bad, rows, len(energies)).amin(0)
+        fresh = (first < len(energies)) & (self.first_bad < 0)
+        self.first_bad = torch.where(fresh, begin + first, self.first_bad)
+        found = energies.gather(0, first.clamp(max=len(energies) - 1).unsqueeze(0)).squeeze(0)
+        self.energy = torch.where(fresh, found, self.energy)
+
     def verdict(self) -> tuple[int, int, float] | None:
         """Replica, first bad step and its energy, for the replica that went wrong first; synchronises with the device."""
         steps = self.first_bad.tolist()

@@ -89,6 +89,7 @@ class Langevin(Dynamics):
     batches: Batches | None = None
     begins: int = 0
     """The step at which the time of a ramp begins."""
+    capturable = True
 
     def __attrs_post_init__(self) -> None:
         self.streams: list[Stream] = []  # one a replica

@@ -67,7 +67,7 @@ class QuenchOptions(MinibatchOptions):
 
     def build(self, context: Context, system: System) -> Quench:
         step = partial(adaptive, tolerance=self.tolerance or TOLERANCE) if self.scheme == "adaptive" else SCHEMES[self.scheme]
-        return Quench(self.dt, step, self.batches(context, system))
+        return Quench(self.dt, step, self.batches(context, system), self.scheme != "adaptive")
 
 
 @attrs.define(slots=False)
@@ -77,6 +77,7 @@ class Quench(Dynamics):
     dt: float
     step: Callable[..., Evaluation]
     batches: Batches | None = None
+    capturable: bool = True
 
     def __attrs_post_init__(self) -> None:
         self.descends = self.batches is None

@@ -68,6 +68,7 @@ class SGD(Dynamics):
     batches: Batches | None = None
     nesterov: bool = False
     step_name = "dynamics.learning_rate"
+    capturable = True
 
     def __attrs_post_init__(self) -> None:
         self.provenance = batch_provenance(self.batches)

@@ -48,6 +48,8 @@ class Network(System):
     whatever its size; otherwise it is cut as well.
     """
 
+    capturable = True
+
     def __init__(
         self,
         make: Callable[[tuple[int, ...], int], nn.Module],

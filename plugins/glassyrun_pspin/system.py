@@ -33,6 +33,7 @@ class PSpin(System):
     warnings: Sequence[str] = ()
     bottom: float | None = None
     """Energy per spin of the ground state for N → ∞, where it is known."""
+    capturable = True
 
     def __attrs_post_init__(self) -> None:
         self.dof, self.terms = self.n, sum(part.terms for part in self.parts)

@@ -79,6 +79,7 @@ class Quadratic(System):
     inputs: Float[Tensor, "term dof"]
     targets: Float[Tensor, " term"]
     initial_scale: float = 1.0
+    capturable = True
 
     def __attrs_post_init__(self) -> None:
         self.terms, self.dof = self.inputs.shape

@@ -96,6 +96,12 @@ class RunOptions(Options):
             description="whether only kernels that repeat every bit are used; default: on a CPU yes, on a GPU no, where they are slower"
         ),
     ] = None
+    cuda_graphs: Annotated[
+        bool,
+        Field(
+            description="on a GPU: whether the kernels of a step are captured once and replayed, where the System and the Dynamics allow it"
+        ),
+    ] = True
     on_error: Annotated[
         Literal["stop", "continue"],
         Field(
