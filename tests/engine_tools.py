@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,10 @@ DYNAMICS: dict[str, dict[str, Any]] = {
 
 
 def tables(system: str, moves: str, /, steps: int = 12, **changes: Any) -> dict[str, Any]:
-    """A small spec of a pairing, as tables: `steps` steps, everything measured at every step."""
+    """A small spec of a pairing, as tables: `steps` steps, everything measured at every step.
+
+    GLASSYRUN_TEST_DEVICE = "cuda" in the environment runs it on a GPU, with kernels that repeat every bit.
+    """
     dt = DYNAMICS[moves].get("dt", 1.0)
     every = {"from": 0.0, "to": steps * dt, "n": steps + 1}
     kinds = ["energy", "msd", "overlap", "displacement", "gradient_norm", "participation"]
@@ -53,7 +57,10 @@ def tables(system: str, moves: str, /, steps: int = 12, **changes: Any) -> dict[
         "ensemble": {"replicas": 2},
         "observables": [{"kind": kind} for kind in kinds],
     }
-    return spec | changes
+    spec |= changes
+    if "GLASSYRUN_TEST_DEVICE" in os.environ:
+        spec["run"] = {"device": os.environ["GLASSYRUN_TEST_DEVICE"], "deterministic": True} | spec.get("run", {})
+    return spec
 
 
 def load(source: Mapping[str, Any]) -> Spec:

@@ -50,7 +50,7 @@ def test_a_batch_of_all_terms_is_the_whole(system: str) -> None:
     setting = Setting.of(load(tables(system, "sgd", run={"dtype": "float64"})))
     built = setting.system(0)
     state = setting.start(built, setting.dynamics(built, 0), 0)
-    order = torch.randperm(built.terms, generator=torch.Generator().manual_seed(1))
+    order = torch.randperm(built.terms, generator=torch.Generator().manual_seed(1)).to(state.x.device)
     listed, whole = built.gradient(state, order.expand(2, -1)), built.gradient(state)
     torch.testing.assert_close(listed.gradient, whole.gradient, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(listed.energy.double(), whole.energy.double(), rtol=1e-10, atol=1e-12)
@@ -64,7 +64,7 @@ def test_mini_batches_are_unbiased(system: str) -> None:
     built = setting.system(0)
     state = setting.start(built, setting.dynamics(built, 0), 0)
     size = next(b for b in (7, 5, 4, 3, 2) if built.terms % b == 0)
-    order = torch.randperm(built.terms, generator=torch.Generator().manual_seed(1)).reshape(-1, size)
+    order = torch.randperm(built.terms, generator=torch.Generator().manual_seed(1)).to(state.x.device).reshape(-1, size)
     parts = [built.gradient(state, rows.expand(2, -1)) for rows in order]
     whole = built.gradient(state)
     torch.testing.assert_close(torch.stack([p.gradient for p in parts]).mean(0), whole.gradient, rtol=1e-9, atol=1e-12)
