@@ -2,9 +2,11 @@
 
     python benchmarks/resnet18.py [--device cuda] [--data DIR] [--stem imagenet] [--norm batch] [--blocks 5] [--steps 50]
 
-- bare loop: torch's module, torch.optim.SGD, images on the device, a random batch gathered and normalised at each step;
-- glassyrun: the same by `Dynamics.advance`, that is keyed mini-batch, gather, normalisation, gradient, update;
-- glassyrun, deterministic: the same as a run does it, under `torch.use_deterministic_algorithms` and without TF32.
+- bare loop: torch's module, torch.optim.SGD, images on the device, a random batch gathered and normalised at each step; without TF32;
+- bare loop, TF32: the same as torch does it if nothing is said: convolutions with 10 bits of mantissa on a GPU;
+- glassyrun: the same by `Dynamics.advance` as a run does it, that is keyed mini-batch, gather, normalisation, gradient, update; without
+  TF32, and on a GPU captured in a CUDA graph;
+- glassyrun, deterministic: the same with `run.deterministic`.
 
 Each variant runs a block of steps, then the next; ratios are those of the medians.
 """
@@ -53,12 +55,22 @@ def ours(table: ResNet18Options, context: Context) -> Callable[[int], None]:
     return lambda steps: dynamics.advance(network, state, steps)
 
 
-def deterministic(run: Callable[[int], None], spec: glassyrun.api.Spec) -> Callable[[int], None]:
-    def determined(steps: int) -> None:
+def as_a_run(run: Callable[[int], None], device: str, deterministic: bool, cuda_graphs: bool = True) -> Callable[[int], None]:
+    """Under the settings of torch that a run has."""
+    spec = glassyrun.load(
+        {
+            "system": {"kind": "quadratic", "n": 2},
+            "dynamics": {"kind": "quench"},
+            "schedule": {"horizon": 1.0},
+            "run": {"device": device, "deterministic": deterministic, "cuda_graphs": cuda_graphs},
+        }
+    )
+
+    def set_up(steps: int) -> None:
         with numerics(spec):
             run(steps)
 
-    return determined
+    return set_up
 
 
 def main() -> None:
@@ -74,18 +86,13 @@ def main() -> None:
     context = Context("system", 0, 0, device, torch.float32, asked.data)
     table = ResNet18Options(data=Cifar10Options(if_absent="sample"), stem=asked.stem, norm=asked.norm)
     data = table.data.load(context.child("data"))
-    spec = glassyrun.load(
-        {
-            "system": {"kind": "quadratic", "n": 2},
-            "dynamics": {"kind": "quench"},
-            "schedule": {"horizon": 1.0},
-        }
-    )
-    advance = ours(table, context)
+    loop = bare(table, Inputs.place(data.train_x, data.train_y, data, device, torch.float32), device)
     variants = {
-        "bare loop": bare(table, Inputs.place(data.train_x, data.train_y, data, device, torch.float32), device),
-        "glassyrun": advance,
-        "glassyrun, deterministic": deterministic(advance, spec),
+        "bare loop": as_a_run(loop, asked.device, False),
+        "bare loop, TF32": loop,
+        "glassyrun, not captured": as_a_run(ours(table, context), asked.device, False, False),
+        "glassyrun": as_a_run(ours(table, context), asked.device, False),
+        "glassyrun, deterministic": as_a_run(ours(table, context), asked.device, True),
     }
     times: dict[str, list[float]] = {name: [] for name in variants}
     for run in variants.values():
