@@ -58,13 +58,21 @@ def graph_of(dynamics: Dynamics, system: System, state: State) -> StepGraph | No
 
     So they are on a CPU, and where `capturable` of the Dynamics or the System says that a step is more than its kernels.
     """
-    if not (on_gpu(state.x) and _wanted[-1] and dynamics.capturable and system.capturable):
+    if not (on_gpu(state.x) and _wanted[-1] and _capturable(dynamics, "update") and _capturable(system, "gradient")):
         return None
     known: dict[object, StepGraph | None] = dynamics.__dict__.setdefault("_step_graphs", {})
     key = (id(system), state.x.shape, state.x.dtype, tuple(_named(state)))
     if key not in known:
         known[key] = _captured(dynamics, system, state)
     return known[key]
+
+
+def _capturable(owner: Dynamics | System, method: str) -> bool:
+    """Whether the class that wrote the method says so, or one below it: who overrides a method answers for it anew."""
+    if not owner.capturable:
+        return False
+    lines = [cls for cls in type(owner).__mro__ if method in vars(cls) or "capturable" in vars(cls)]
+    return "capturable" in vars(lines[0])
 
 
 @attrs.define(eq=False)

@@ -139,6 +139,8 @@ class AdamsLangevin(Langevin):
     error of O(dt²) in every mean.
     """
 
+    capturable = True
+
     def draw(self, step: int, like: State) -> Draw:
         batch = self.batches.draw(step, like.replicas, like.x.device) if self.batches else None
         if self.cold:

@@ -67,7 +67,7 @@ class QuenchOptions(MinibatchOptions):
 
     def build(self, context: Context, system: System) -> Quench:
         step = partial(adaptive, tolerance=self.tolerance or TOLERANCE) if self.scheme == "adaptive" else SCHEMES[self.scheme]
-        return Quench(self.dt, step, self.batches(context, system), self.scheme != "adaptive")
+        return Quench(self.dt, step, self.batches(context, system))
 
 
 @attrs.define(slots=False)
@@ -77,11 +77,15 @@ class Quench(Dynamics):
     dt: float
     step: Callable[..., Evaluation]
     batches: Batches | None = None
-    capturable: bool = True
 
     def __attrs_post_init__(self) -> None:
         self.descends = self.batches is None
         self.provenance = batch_provenance(self.batches)
+
+    @property
+    def capturable(self) -> bool:
+        """An adaptive step asks the host how long its parts are."""
+        return self.step in SCHEMES.values()
 
     def draw(self, step: int, like: State) -> Draw:
         return Draw(self.batches.draw(step, like.replicas, like.x.device) if self.batches else None)

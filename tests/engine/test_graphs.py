@@ -11,15 +11,17 @@ import hypothesis.extra.numpy as arrays
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.test_resume import attempt, bytes_of
 from tests.engine_tools import PAIRS, Crash, final_state, load, tables
 from tests.observables.test_undisturbed import all_tables
 
-from glassyrun import Footprint, graphs
+from glassyrun import Draw, Evaluation, Footprint, State, System, graphs
 from glassyrun.experiment import Setting
 from glassyrun.watch import Watch
+from glassyrun_dynamics.sgd import SGD
+from glassyrun_quadratic.quadratic import Quadratic
 
 
 @attrs.define
@@ -74,6 +76,7 @@ def test_interrupted_runs_end_with_the_same_bytes(gently: bool, captured: list[R
     assert captured
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_many_looks_are_looks_one_after_another(data: st.DataObject) -> None:
     """NaN, infinities, rises: the same verdict, whatever rows are seen together."""
@@ -146,3 +149,42 @@ def test_memory_of_a_captured_step_is_counted(monkeypatch: pytest.MonkeyPatch) -
         sizes[device, wanted] = setting.memory(footprint)
     assert sizes["cuda", False] == sizes["cpu", True]
     assert sizes["cuda", True] >= sizes["cuda", False] + 10_000 + 4 * 2 * 1000 * 4
+
+
+class Restless(Quadratic):
+    """Another gradient, which says nothing about graphs."""
+
+    def gradient(self, state: State, batch: torch.Tensor | None = None) -> Evaluation:
+        return super().gradient(state, batch)
+
+
+class Settled(Restless):
+    capturable = True
+
+
+class Annealed(SGD):
+    def update(self, system: System, state: State, draw: Draw) -> Evaluation:
+        self.learning_rate *= 0.5
+        return super().update(system, state, draw)
+
+
+@pytest.mark.parametrize(
+    ("kind", "moves", "is_captured"),
+    [(Quadratic, SGD, True), (Restless, SGD, False), (Settled, SGD, True), (Quadratic, Annealed, False)],
+)
+def test_who_overrides_a_step_answers_for_it_anew(
+    kind: type[Quadratic], moves: type[SGD], is_captured: bool, captured: list[Replays]
+) -> None:
+    system = kind(torch.randn(7, 3), torch.randn(7))
+    dynamics, state = moves(0.1, 0.5, 0.0), State(torch.randn(2, 3))
+    dynamics.start(system, state)
+    with graphs.cuda_graphs(True):
+        dynamics.advance(system, state, 4)
+    assert bool(captured) == is_captured
+
+
+@pytest.mark.parametrize("scheme", ["euler", "heun", "adams", "adaptive"])
+def test_adaptive_steps_are_not_captured(scheme: str, captured: list[Replays], tmp_path: Path) -> None:
+    spec = load(tables("pspin", "quench", dynamics={"kind": "quench", "dt": 0.05, "scheme": scheme}))
+    final_state(spec, tmp_path / "run")
+    assert bool(captured) == (scheme != "adaptive")
