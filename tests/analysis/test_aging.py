@@ -66,6 +66,7 @@ def test_the_null_model_ages_fully_without_any_barrier() -> None:
         assert float(found.mu) == pytest.approx(1, abs=0.005)
         assert float(found.mu_excess) == pytest.approx(0, abs=1e-3)
         assert float(aging(ds, null=ds, amplitude="free").mu_null) == pytest.approx(float(found.mu))
+        assert all("errors" in found[name].attrs for name in ("mu", "mu_excess"))
 
 
 def test_a_plateau_is_found_where_there_is_one() -> None:
@@ -171,6 +172,18 @@ def test_the_plateau_is_that_of_the_longest_waiting_time() -> None:
     exact = height * (t / (0.1 + t)) + 0.5 * (t / (1e4 + t))
     found = aging(two_time(np.broadcast_to(exact, (1, 3, 3, 51)), t_w, t))
     assert float(found.plateau) == pytest.approx(0.5, rel=0.05)
+
+
+@pytest.mark.parametrize(("factor", "there"), [(6, False), (40, True)])
+def test_a_short_stretch_is_no_plateau(factor: float, there: bool) -> None:
+    """Flat from lag 10 to `factor` times that, and a power law before and after: a plateau lasts over a factor of ten at least."""
+    t_w, t = np.array([1.0, 10.0, 100.0]), times(0.01, 1e5, 120)
+    curve = np.minimum(t, 10) ** 0.7 * np.maximum(t / (10 * factor), 1) ** 0.7
+    found = aging(two_time(np.broadcast_to(curve, (1, 3, 3, 121)), t_w, t))
+    assert bool(np.isfinite(found.plateau)) == there
+    if there:
+        assert 5 < float(found.plateau_from) < 15
+        assert 250 < float(found.plateau_to) < 600
 
 
 def test_no_plateau_and_saturation_are_told_apart() -> None:

@@ -49,7 +49,9 @@ def test_spread_of_runs_of_one_ratio() -> None:
     assert_rate(coverage(lambda rng: fixed_ratio(three(rng, 0.2)), {"spread": logs[1] / 2, "spread_all": logs.std()}))
     same = coverage(lambda rng: fixed_ratio(three(rng, 0.0)), {"spread": 0.0}, sets=50)
     assert same["spread"] >= 0.94
-    assert fixed_ratio(three(np.random.default_rng(0), 0.0)).ratio.values == pytest.approx([1e-3])
+    found = fixed_ratio(three(np.random.default_rng(0), 0.0))
+    assert found.ratio.values == pytest.approx([1e-3])
+    assert all("jackknife" in found[name].attrs["errors"] for name in ("spread", "spread_all"))
 
 
 def test_runs_that_share_no_ratio() -> None:
@@ -178,6 +180,20 @@ def test_few_trajectories_give_a_mean_without_an_interval() -> None:
     assert float(found.energy_fallen[-1]) == pytest.approx(1)
     assert found.energy_interval.isnull().all()
     assert "b: no interval: an error needs 3" in found.energy.attrs["reason"]
+
+
+def test_a_waiting_time_that_was_not_measured_leaves_a_gap() -> None:
+    """Nothing is read between two waiting times of which one is not there; beside them everything is."""
+    t_w, t = np.geomspace(1, 100, 9), times(1, 500, 40)
+    ds = two_time(np.broadcast_to(t / t_w[:, None] ** 0.5, (1, 3, 9, 41)), t_w, t)
+    run = ds.assign_coords(t_w_flow=("t_w", t_w), t_flow=("t", t))
+    found = compare(run, run.where(run.t_w != t_w[4]), names=["whole", "without"], variables=["msd"], waiting=41, points=10)
+    within = (found.t_w > t_w[3] * 1.001) & (found.t_w < t_w[5] * 0.999)
+    assert int(within.sum()) > 5
+    whole, without = (found.msd.sel(system=name).drop_vars("system") for name in ("whole", "without"))
+    assert whole.notnull().any("t").all()
+    assert without.where(within, drop=True).isnull().all()
+    xr.testing.assert_allclose(without.where(~within, drop=True), whole.where(~within, drop=True))
 
 
 def test_compare_refuses_what_it_cannot_put_on_one_axis() -> None:

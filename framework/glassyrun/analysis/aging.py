@@ -123,7 +123,9 @@ def _labels(found: Estimate, expected: Expected, misfit: Misfit, errors: str = "
         "misfit_null": (expected.misfit, "rms of log Δ of the null model about its master curve"),
     }
     out |= {name: xr.DataArray(value, attrs={"long_name": told, "units": "1"}) for name, (value, told) in about.items()}
-    return out | labelled("mu_excess", expected.excess(found), long_name="exponent of aging beyond that of the null model")
+    told = "interval of mu, widened by the range of mu_null" if expected.ranged else "of mu and of mu_null, taken for independent"
+    excess = expected.excess(found)
+    return out | labelled("mu_excess", excess, long_name="exponent of aging beyond that of the null model", errors=told)
 
 
 def _nothing(cell: xr.Dataset, reason: str) -> xr.Dataset:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import attrs
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
@@ -95,4 +96,7 @@ def between(curves: Sequence[Float[np.ndarray, "unit point"]]) -> Estimate:
         freedoms.append(count - 1)
     variance = sum(variances)
     parts = sum(v**2 / f for v, f in zip(variances, freedoms, strict=True))
-    return of_squares(np.asarray(whole - bias), variance**0.5, variance**2 / parts if parts else np.inf)
+    found = of_squares(np.asarray(whole - bias), variance**0.5, variance**2 / parts if parts else np.inf)
+    return attrs.evolve(
+        found, about="jackknife over the trajectories of one run at a time, variances added, Student's t by Welch"
+    )
