@@ -39,6 +39,9 @@ def size_of(asked: Model, context: Context) -> tuple[int, int, int]:
         tiles = tuple(shape.tiles(itemsize, Tiling.of(context.device)))
         held += store_size(tiles) * itemsize + shape.table_bytes()
         transient = max(transient, max((tile.rows * tile.columns for tile in tiles), default=0) * 48)
+        if context.device.type != "cpu":  # three products of a tile, of all replicas
+            widest = max((tile.width * tile.rows for tile in tiles), default=0)
+            transient = max(transient, 3 * widest * context.journey.replicas * itemsize)
     planted = asked.n * itemsize if asked.initial_temperature is not None else 0
     return terms, held + planted, transient
 

@@ -7,13 +7,16 @@ import subprocess
 import sys
 import textwrap
 
+import attrs
 import pytest
 import torch
 from pydantic import ValidationError
 
 from glassyrun import Refusal
+from glassyrun.context import Journey
 from glassyrun.registry import Registry
 from glassyrun_pspin import theory
+from glassyrun_pspin.layout import Shape, Tiling
 from glassyrun_pspin.options import PSpinOptions
 
 BAD = {
@@ -109,6 +112,20 @@ def test_the_footprint_is_what_is_held(options, dtype, context, pspin):
     system = pspin(dtype=dtype, **options)
     assert footprint.bytes == sum(t.untyped_storage().nbytes() for t in tensors_of(system))
     assert (footprint.terms, footprint.dof) == (system.terms, system.dof)
+
+
+def test_products_of_all_replicas_are_counted_on_a_gpu(context):
+    """Three products of the widest tile, as `_products` keeps them; the compiled loop of a CPU needs none."""
+    for device, grows in (("cuda", True), ("cpu", False)):
+        few, many = (
+            PSpinOptions(n=300)
+            .footprint(attrs.evolve(context(0, torch.float32), device=torch.device(device), journey=Journey(replicas=replicas)))
+            .transient_bytes
+            for replicas in (1000, 2000)
+        )
+        tiles = Shape(300, 3, True).tiles(4, Tiling.of(torch.device(device)))
+        widest = max(tile.width * tile.rows for tile in tiles)
+        assert many - few == (3 * widest * 1000 * 4 if grows else 0)
 
 
 def test_a_size_that_no_machine_holds_is_stated_at_once(context):
