@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from weakref import ReferenceType
 
 import attrs
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from glassyrun.batches import Batches
-from glassyrun.graphs import graph_of
+from glassyrun.graphs import StepGraph, graph_of
 from glassyrun.state import Evaluation, State
 from glassyrun.system import System
 from glassyrun.watch import Watch
@@ -37,13 +38,16 @@ class Dynamics(ABC):
     """Time per step; 1 for SGD, whose time is counted in steps."""
     batches: Batches | None = None
     """The mini-batches that steps look at; None where each looks at all terms."""
+    step_graphs: tuple[ReferenceType[Dynamics], dict[object, StepGraph | None]] | None = None
+    """What was captured of this very object; see `glassyrun.graphs`."""
     descends: bool = False
     """Whether the energy can never rise if the step is small enough (T = 0, all terms, no inertia)."""
     step_name: str = "dynamics.dt"
     """The field of the spec that a user makes smaller when the dynamics diverges."""
     capturable: bool = False
     """Whether `update` is its kernels and nothing else: no branch on the step, the time or a number on the device, nothing kept outside
-    the State. Its kernels are then captured once on a GPU and replayed (a CUDA graph), several times faster for small systems."""
+    the State, no attribute that changes. Its kernels are then captured once on a GPU and replayed (a CUDA graph), several times faster
+    for small systems. Of the class in which `update` is written, or one below it."""
     provenance: Mapping[str, str] = {}
     """What the result must say of how steps were taken (terms left out of an epoch, …)."""
 
@@ -91,9 +95,8 @@ class Dynamics(ABC):
         begin, end = state.step, state.step + n
         while state.step < end:
             graph = graph_of(self, system, state)
-            if graph is not None:
-                graph.advance(self, state, end - state.step, watch)
-                return
+            if graph is not None and graph.advance(self, state, end - state.step, watch):
+                continue
             evaluation = self.update(system, state, self.draw(state.step, state))
             if state.step == begin:
                 evaluation.check(state)

@@ -136,6 +136,11 @@ class Setting:
     def _dynamics(self, stage: int) -> str:
         return f'{self.place(stage)} "{self.spec.stages[stage].kind}"'
 
+    @property
+    def _captures(self) -> bool:
+        """Whether steps may be captured, if System and Dynamics allow it."""
+        return self.device.type == "cuda" and self.spec.run.cuda_graphs
+
     def memory(self, footprint: Footprint) -> int:
         """Bytes that a run takes at its peak, beside the torch process itself."""
         replicas, size = self.spec.ensemble.replicas, self.dtype.itemsize
@@ -143,7 +148,7 @@ class Setting:
         kept = len(self.schedule.t_w) + 6 + 3 * self.journey.companions + (len(self.schedule.events()) if self.put_off else 0)
         states = kept * replicas * footprint.dof * size + 3 * replicas * footprint.dof * 8
         looks = footprint.transient_bytes * min(replicas, footprint.at_once)
-        if self.device.type == "cuda" and self.spec.run.cuda_graphs:  # a captured step has memory, State and draw of its own
+        if self._captures:  # a captured step has memory, State and draw of its own
             looks, states = 2 * looks, states + 5 * replicas * footprint.dof * size
         return footprint.bytes + looks + states
 
@@ -159,6 +164,7 @@ class Setting:
                 f"system: needs about {_gigabytes(needed)} ({_gigabytes(footprint.bytes)} of them for {footprint.terms} terms), "
                 f"but {_gigabytes(free)} are free on {self.device}; "
                 "make the system smaller, or take fewer replicas or waiting times"
+                f"{', or set run.cuda_graphs = false' if self._captures else ''}"
             )
 
     def warnings(self, system: System) -> list[str]:

@@ -39,8 +39,8 @@ class System(ABC):
     """The reported energy at the bottom of the landscape, where it is known: the ground state of a glass, 0 for a loss."""
     manifold: Manifold = Flat()
     capturable: bool = False
-    """Whether `gradient` is its kernels and nothing else: no branch on numbers on the device, nothing drawn or kept outside the State.
-    See `Dynamics.capturable`."""
+    """Whether `gradient` is its kernels and nothing else: no branch on the step or on numbers on the device, nothing drawn or kept outside
+    the State. Of the class in which `gradient` is written, or one below it; see `Dynamics.capturable`."""
     provenance: Mapping[str, str] = {}
     """Where the disorder came from (source file, digest, …); written into the result's attributes."""
     warnings: Sequence[str] = ()

@@ -14,6 +14,7 @@ from glassyrun import dropped, saved
 from glassyrun.dynamics import Dynamics
 from glassyrun.errors import Diverged, GlassyrunError, Stopped
 from glassyrun.experiment import Experiment
+from glassyrun.graphs import forget
 from glassyrun.guard import ran_out
 from glassyrun.machine import threads_of
 from glassyrun.observable import Observable, Snapshot
@@ -194,6 +195,7 @@ class Trajectory:
             for _, _, then in self.references.living():
                 if then.state.step == self.state.step:
                     dynamics.enter(system, then.state)
+        forget(self.now.dynamics)
         self.watch.begin(self.experiment.setting.watches(dynamics))
         self.renew()
 

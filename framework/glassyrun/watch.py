@@ -59,8 +59,8 @@ class Watch:
         if self.descends:
             largest = torch.cat([self.largest.unsqueeze(0), energies.abs()]).cummax(0).values[1:]
             bad |= energies > torch.cat([self.last.unsqueeze(0), energies[:-1]]) + TOLERANCE * largest
-            self.largest, self.last = largest[-1], energies[-1]
-        self.shown = energies[-1]
+            self.largest, self.last = largest[-1].clone(), energies[-1].clone()  # views would keep all rows
+        self.shown = energies[-1].clone()
         rows = torch.arange(len(energies), device=energies.device).unsqueeze(1)
         first = torch.where(bad, rows, len(energies)).amin(0)
         fresh = (first < len(energies)) & (self.first_bad < 0)

@@ -25,6 +25,7 @@ class CnnOptions(NetworkOptions):
 
     own_threads: ClassVar[bool] = True
 
+    capturable: ClassVar[bool] = True
     kind: Literal["cnn"] = "cnn"
     channels: Annotated[
         tuple[Annotated[int, Field(ge=1, le=4096)], ...],

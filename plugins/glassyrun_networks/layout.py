@@ -15,6 +15,11 @@ ALIGNMENT = 16
 """Bytes."""
 
 
+def aligned(part: Tensor) -> Tensor:
+    """The same numbers at a place from which 16 bytes can be loaded at a time."""
+    return part.clone() if part.data_ptr() % ALIGNMENT else part
+
+
 def refuse_strange(module: nn.Module) -> None:
     """Raises a Refusal where a weight has no size yet, or is of another type than float32; torch's own words for it help nobody."""
     for name, parameter in module.named_parameters():
@@ -91,7 +96,7 @@ class Layout:
 
         cuDNN loads so many at a time, and takes it for granted that a tensor begins on them: that of a second replica need not.
         """
-        return tuple(part.clone() if part.is_cuda and part.data_ptr() % ALIGNMENT else part for part in self.parts(x))
+        return tuple(map(aligned, self.parts(x))) if x.is_cuda else self.parts(x)
 
     def named(self, parts: Sequence[Float[Tensor, "replica _"]]) -> dict[str, Float[Tensor, "replica ..."]]:
         """The parameters of all replicas by name, of the shape and with the factor with which they are used."""

@@ -24,6 +24,7 @@ class MlpOptions(NetworkOptions):
 
     together: ClassVar[bool] = True
 
+    capturable: ClassVar[bool] = True
     kind: Literal["mlp"] = "mlp"
     widths: Annotated[
         tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...],

@@ -48,8 +48,6 @@ class Network(System):
     whatever its size; otherwise it is cut as well.
     """
 
-    capturable = True
-
     def __init__(
         self,
         make: Callable[[tuple[int, ...], int], nn.Module],
@@ -61,6 +59,7 @@ class Network(System):
         initial: Initial = Initial(),  # noqa: B008 -- frozen
         together: bool = False,
         own_threads: bool = False,
+        capturable: bool = False,
         chunk: int = 250,
     ) -> None:
         """
@@ -75,6 +74,7 @@ class Network(System):
             together: whether several replicas are looked at in one call, not one after another; the same numbers up to
                 rounding.
             own_threads: whether the examples that one replica looks at are shared out over threads, where no layer mixes them.
+            capturable: whether a call of the module is its kernels and nothing else; see `System.capturable`.
             chunk: most examples looked at together in a pass over many.
 
         Raises:
@@ -85,6 +85,7 @@ class Network(System):
         checks.refuse_labels(data)
         shape, self._loss = example_shape(data), LOSSES[loss]
         outputs = self._loss.outputs(data.classes)
+        self._capturable = capturable
         self._make, self._law = lambda: make(shape, outputs), initial
         self.energy_name, self.bottom = "mean loss + (λ/2)|x|²" if l2 else "mean loss", 0.0
         self._l2, self._chunk, self._dtype, self._device = l2, chunk, context.dtype, context.device
@@ -155,6 +156,11 @@ class Network(System):
             row.copy_(self._layout.flat(module))
             memories.append(dict(module.to(self._device, self._dtype).named_buffers()))
         return State(x, system={name: torch.stack([memory[name] for memory in memories]) for name in memories[0]})
+
+    @property
+    def capturable(self) -> bool:
+        """That of its module."""
+        return self._capturable
 
     def own_threads(self, replicas: int) -> bool:
         return self._shares.examples or (self._shares.replicas and replicas > 1)

@@ -52,6 +52,9 @@ class NetworkOptions(SystemOptions):
     """
     own_threads: ClassVar[bool] = False
     """Whether the module shares the work of one replica out over threads itself, by `glassyrun.together`."""
+    capturable: ClassVar[bool] = False
+    """Whether a call of the module is its kernels and nothing else, so that a GPU may replay it: it keeps nothing from call to call but its
+    parameters and buffers, no table for the last size of a batch either, and branches on no number. See `System.capturable`."""
 
     data: Annotated[AnyDataset, Field(description="the data set, a table with a kind of its own")]
     loss: Annotated[
@@ -105,6 +108,7 @@ class NetworkOptions(SystemOptions):
             Refusal: if the module does not fit the data, is stochastic, or has frozen parameters.
             DataError: if the data set is absent, damaged or of the wrong shape.
         """
+        from glassyrun.graphs import says_capturable
         from glassyrun_networks.initial import Initial
         from glassyrun_networks.network import Network
 
@@ -117,6 +121,7 @@ class NetworkOptions(SystemOptions):
             initial=Initial(self.init, self.init_scale),
             together=self.together,
             own_threads=self.own_threads,
+            capturable=says_capturable(self, "module"),
             chunk=self.chunk,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,7 @@ class ResNet18Options(NetworkOptions):
     gradient is the derivative of the energy. Replicas are looked at each by itself.
     """
 
+    capturable: ClassVar[bool] = True
     kind: Literal["resnet18"] = "resnet18"
     stem: Annotated[
         Literal["imagenet", "cifar"],

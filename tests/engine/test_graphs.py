@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.engine.test_resume import attempt, bytes_of
 from tests.engine_tools import PAIRS, Crash, final_state, load, tables
+from tests.models import begin, dynamics
+from tests.networks.toy import ModuleOptions, any_module
 from tests.observables.test_undisturbed import all_tables
 
-from glassyrun import Draw, Evaluation, Footprint, State, System, graphs
-from glassyrun.experiment import Setting
+import glassyrun
+from glassyrun import Diverged, Draw, Dynamics, Evaluation, Footprint, State, System, api, graphs
+from glassyrun.experiment import Setting, numerics
 from glassyrun.watch import Watch
 from glassyrun_dynamics.sgd import SGD
+from glassyrun_networks import NetworkOptions
+from glassyrun_networks.cnn import CnnOptions
+from glassyrun_networks.mlp import MlpOptions
+from glassyrun_networks.resnet18 import ResNet18Options
 from glassyrun_quadratic.quadratic import Quadratic
 
 
@@ -110,30 +118,23 @@ def test_what_can_not_be_captured_is_run_and_told(
 
 
 def test_a_replay_that_changes_bits_is_not_used(
-    captured: list[Replays], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, captured: list[Replays], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """Where bits are promised; where they are not, it is."""
+    """Where bits are promised; where they are not, it may."""
+    capture = graphs._capture
 
-    class Sloppy(Replays):
-        def replay(self) -> None:
-            super().replay()
-            fixed = graphs_states[-1]
-            fixed.x[0, 0] += 1e-6
+    def sloppy(dynamics: Dynamics, system: System, fixed: State, like: torch.Tensor) -> graphs.StepGraph:
+        found = capture(dynamics, system, fixed, like)
+        step = captured[-1].step
+        captured[-1].step = lambda: (step(), fixed.x[0, 0].add_(1e-6))
+        return found
 
-    graphs_states: list[object] = []
-    monkeypatch.setattr(graphs, "recorded", lambda step, device: captured.append(Sloppy(step)) or captured[-1])
-    real = graphs.StepGraph.__init__
-
-    def kept(self: graphs.StepGraph, system: object, state: object, *rest: object) -> None:
-        graphs_states.append(state)
-        real(self, system, state, *rest)
-
-    monkeypatch.setattr(graphs.StepGraph, "__init__", kept)
+    monkeypatch.setattr(graphs, "_capture", sloppy)
     ends = {}
     for name, run in {"promised": {}, "free": {"deterministic": False}, "plain": {"cuda_graphs": False}}.items():
         with caplog.at_level(logging.INFO, "glassyrun"):
             ends[name] = final_state(load(tables("quadratic", "sgd", run=run)), tmp_path / name).x
-    assert "a replay would change bits" in caplog.text
+    assert "replayed steps are not the launched ones" in caplog.text
     assert torch.equal(ends["promised"], ends["plain"])
     assert not torch.equal(ends["free"], ends["plain"])
 
@@ -188,3 +189,175 @@ def test_adaptive_steps_are_not_captured(scheme: str, captured: list[Replays], t
     spec = load(tables("pspin", "quench", dynamics={"kind": "quench", "dt": 0.05, "scheme": scheme}))
     final_state(spec, tmp_path / "run")
     assert bool(captured) == (scheme != "adaptive")
+
+
+def bowl() -> Quadratic:
+    generator = torch.Generator().manual_seed(1)
+    return Quadratic(torch.randn(7, 3, generator=generator), torch.randn(7, generator=generator))
+
+
+def moved(dynamics: Dynamics, wanted: bool, steps: int = 7, watch: Watch | None = None, deterministic: bool = True) -> State:
+    """`steps` steps from one start, in one call."""
+    system, state = bowl(), State(torch.arange(6.0).view(2, 3))
+    dynamics.start(system, state)
+    spec = load(tables("quadratic", "sgd", run={"cuda_graphs": wanted, "deterministic": deterministic}))
+    with numerics(spec):
+        dynamics.advance(system, state, steps, watch)
+    return state
+
+
+class Slowing(SGD):
+    """Says that it can be captured, and can't: its step falls with the step number."""
+
+    capturable = True
+
+    def update(self, system: System, state: State, draw: Draw) -> Evaluation:
+        slower = SGD(self.learning_rate / (1 + state.step), self.momentum, self.weight_decay)
+        return slower.update(system, state, draw)
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_what_changes_from_step_to_step_is_found_out(
+    deterministic: bool, captured: list[Replays], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real graph has the kernels of the step at which it was captured: so has this one, its State's step being that."""
+    state, plain = (moved(Slowing(0.3, 0.0, 0.0), wanted, deterministic=deterministic) for wanted in (True, False))
+    assert torch.equal(state.x, plain.x)
+    assert captured[-1].count <= graphs.TRIED
+
+
+class Echo(Dynamics):
+    """Steps along the gradient before the last one, which its memory hands on from one to the next."""
+
+    capturable = True
+
+    def start(self, system: System, state: State) -> None:
+        state.dynamics |= {"first": torch.zeros_like(state.x), "second": torch.ones_like(state.x)}
+
+    def draw(self, step: int, like: State) -> Draw:
+        return Draw()
+
+    def update(self, system: System, state: State, draw: Draw) -> Evaluation:
+        evaluation = system.gradient(state)
+        state.x.add_(state.dynamics["second"], alpha=-0.01)
+        state.dynamics["second"], state.dynamics["first"] = state.dynamics["first"], evaluation.gradient
+        return evaluation
+
+
+def test_memory_is_handed_on_before_it_is_written_over(captured: list[Replays]) -> None:
+    state, plain = (moved(Echo(), wanted) for wanted in (True, False))
+    assert captured[-1].count == 7 + graphs.TRIED
+    assert torch.equal(state.x, plain.x)
+    assert all(torch.equal(state.dynamics[name], value) for name, value in plain.dynamics.items())
+
+
+class Now(SGD):
+    """Looks at all terms but in every third step, where it looks at two."""
+
+    def draw(self, step: int, like: State) -> Draw:
+        return Draw(torch.tensor([[0, 1], [2, 3]])) if step % 3 == 2 else Draw()
+
+
+def test_a_draw_of_another_form_is_launched(captured: list[Replays]) -> None:
+    state, plain = (moved(Now(0.1, 0.5, 0.0), wanted) for wanted in (True, False))
+    assert captured[-1].count == 5 + graphs.TRIED
+    assert state.step == plain.step == 7
+    assert torch.equal(state.x, plain.x)
+
+
+def test_a_copy_of_a_dynamics_has_graphs_of_its_own(captured: list[Replays]) -> None:
+    first = SGD(0.1, 0.0, 0.0)
+    moved(first, True)
+    second = copy.copy(first)
+    second.learning_rate = 1e-3
+    assert torch.equal(moved(second, True).x, moved(SGD(1e-3, 0.0, 0.0), False).x)
+
+
+def test_a_long_block_is_cut_and_watched_as_a_whole(captured: list[Replays], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rise of a step too long is found at the same step, with the same energy."""
+    monkeypatch.setattr(graphs, "BLOCK", 4)  # two steps of two replicas
+    verdicts, ends = [], []
+    for wanted in (True, False):
+        watch = Watch.over(torch.zeros(2, 3), descends=True)
+        ends.append(moved(SGD(2.0, 0.0, 0.0), wanted, watch=watch))
+        verdicts.append(watch.verdict())
+    assert verdicts[0] == verdicts[1] is not None
+    assert torch.equal(ends[0].x, ends[1].x)
+
+
+def test_divergence_is_told_alike(captured: list[Replays], tmp_path: Path) -> None:
+    told = []
+    for wanted in (True, False):
+        spec = load(
+            tables("quadratic", "quench", steps=40, dynamics={"kind": "quench", "dt": 5.0}, run={"cuda_graphs": wanted})
+            | {"schedule": {"horizon": 200.0}}
+        )
+        with pytest.raises(Diverged) as caught:
+            final_state(spec, tmp_path / str(wanted))
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+    assert captured[-1].count > graphs.TRIED
+
+
+@pytest.mark.parametrize(
+    "dynamics",
+    [
+        {"kind": "langevin", "dt": 0.05, "temperature": 0.1, "ramp": {"start": 1.0, "until": 0.4}},
+        {"kind": "langevin", "dt": 0.05, "temperature": 0.1, "scheme": "adams", "batch_size": 4},
+        {"kind": "quench", "dt": 0.05, "scheme": "adams"},
+    ],
+)
+def test_ramps_and_first_steps(dynamics: dict[str, object], captured: list[Replays], tmp_path: Path) -> None:
+    """Nothing is read on the way, so that chunks are long."""
+    ends = []
+    for wanted in (True, False):
+        changes = {"dynamics": dynamics, "observables": [], "run": {"cuda_graphs": wanted}}
+        ends.append(final_state(load(tables("pspin", "langevin", **changes)), tmp_path / str(wanted)).x)
+    assert captured[-1].count >= 11 + graphs.TRIED
+    assert torch.equal(*ends)
+
+
+def test_a_failed_capture_is_not_tried_again(
+    captured: list[Replays], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(graphs, "recorded", lambda step, device: torch.zeros(2) @ torch.zeros(3))
+    with caplog.at_level(logging.INFO, "glassyrun"):
+        glassyrun.run(load(tables("quadratic", "sgd", ensemble={"samples": 3, "replicas": 2})), quiet=True)
+    assert caplog.text.count("not captured") == 1
+
+
+def test_a_stage_that_is_over_keeps_no_graph(captured: list[Replays], monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[int] = []
+    forget = graphs.forget
+
+    def counted(dynamics: Dynamics) -> None:
+        kept.append(len(graphs._known(dynamics)))
+        forget(dynamics)
+        kept.append(len(graphs._known(dynamics)))
+
+    monkeypatch.setattr("glassyrun.trajectories.forget", counted)
+    stages = [{"kind": "sgd", "learning_rate": rate, "batch_size": 4, "until": until} for rate, until in ((0.1, 4), (0.01, 12))]
+    del stages[1]["until"]
+    glassyrun.run(load(tables("quadratic", "sgd", dynamics=stages)), quiet=True)
+    assert kept == [1, 0]
+
+
+def test_a_module_of_a_user_is_captured_only_if_it_says_so(captured: list[Replays], monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may keep a table for the last size of a batch, which a reading replaces."""
+    for says in (False, True):
+        captured.clear()
+        if says:
+            monkeypatch.setattr(ModuleOptions, "capturable", True)
+        network = any_module("batch_norm", torch.float32)
+        moving = dynamics("sgd", network, batch_size=6)
+        state = begin(network, moving, replicas=2)
+        with graphs.cuda_graphs(True):
+            moving.advance(network, state, 3)
+        assert bool(captured) == says
+    assert [kind.capturable for kind in (MlpOptions, CnnOptions, ResNet18Options, NetworkOptions)] == [True, True, True, False]
+
+
+def test_graphs_may_be_switched_off_under_a_run(tmp_path: Path) -> None:
+    run = {"checkpoint_seconds": 1e-9}
+    assert not attempt(load(tables("quadratic", "sgd", run=run)), tmp_path / "run", Crash(after=3))
+    api.execute(load(tables("quadratic", "sgd", run=run | {"cuda_graphs": False})), tmp_path / "run", quiet=True)

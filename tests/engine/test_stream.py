@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,3 +57,15 @@ def test_the_same_stream_twice_is_the_same_row_twice() -> None:
     rows = replica_normals([Stream("a", 1, 0), Stream("b", 1, 0), Stream("a", 1, 0)], 6, torch.zeros(1, 6))
     assert torch.equal(rows[0], rows[2])
     assert not torch.equal(rows[0], rows[1])
+
+
+def test_what_is_the_same_everywhere_is_drawn_on_the_host() -> None:
+    """A device that can draw nothing takes what was drawn here."""
+    nowhere, streams = torch.device("meta"), [Stream("a", 1, 0)]
+    assert streams[0].normal((2, 3), dtype=torch.float32, device=nowhere, everywhere=True).device == nowhere
+    assert replica_normals(streams, 3, torch.empty(0, device=nowhere), everywhere=True).device == nowhere
+    with pytest.raises(RuntimeError):
+        replica_normals(streams, 3, torch.empty(0, device=nowhere))
+    here = torch.device("cpu")
+    drawn = [streams[0].normal((4,), dtype=torch.float64, device=here, everywhere=everywhere) for everywhere in (True, False)]
+    assert torch.equal(*drawn)

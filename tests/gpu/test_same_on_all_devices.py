@@ -99,9 +99,9 @@ def test_graphs_are_used_and_change_no_bit(kind: str, moves: str, tmp_path: Path
     replayed: list[int] = []
     advance = graphs.StepGraph.advance
 
-    def counted(graph: graphs.StepGraph, dynamics: Dynamics, state: State, n: int, watch: Watch | None) -> None:
-        replayed.append(n)
-        advance(graph, dynamics, state, n, watch)
+    def counted(graph: graphs.StepGraph, dynamics: Dynamics, state: State, n: int, watch: Watch | None) -> int:
+        replayed.append(advance(graph, dynamics, state, n, watch))
+        return replayed[-1]
 
     monkeypatch.setattr(graphs.StepGraph, "advance", counted)
     ends = {}
@@ -132,6 +132,7 @@ def test_a_step_that_asks_the_host_is_taken_all_the_same(
         spec = load(tables("quadratic", "sgd", run={"device": "cuda", "deterministic": True, "cuda_graphs": wanted}))
         with caplog.at_level(logging.INFO, "glassyrun"):
             ends[wanted] = final_state(spec, tmp_path / str(wanted)).x
+        assert torch.cuda.current_stream() == torch.cuda.default_stream()
     assert "not captured in a CUDA graph" in caplog.text
     assert torch.equal(ends[True], ends[False])
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from glassyrun import State
+from glassyrun_networks.layout import aligned
 from tests.models import begin, context, dynamics, streams
 from tests.networks.toy import ToyImages, any_module, normalised, plain_module, tiny_cnn
 
@@ -125,3 +126,12 @@ def test_gradient_works_where_gradients_are_off(cnn):
 
 def test_parameters_of_the_root_are_a_block():
     assert dict(any_module("counting").blocks) == {"module": slice(0, 1), "head": slice(1, 17)}
+
+
+def test_weights_begin_where_sixteen_bytes_can_be_loaded() -> None:
+    """The second row of an odd number of weights does not."""
+    x = torch.arange(14.0).view(2, 7)
+    assert x[1].data_ptr() % 16 != 0
+    assert aligned(x[1]).data_ptr() % 16 == 0
+    assert torch.equal(aligned(x[1]), x[1])
+    assert aligned(x[0]).data_ptr() == x[0].data_ptr()

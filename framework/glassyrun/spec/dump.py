@@ -12,7 +12,7 @@ from glassyrun.errors import Refusal
 from glassyrun.spec.model import Spec
 from glassyrun.spec.words import key_of
 
-NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds", "run.extendable", "run.on_error")
+NO_NUMBER_DEPENDS_ON = ("run.checkpoint_seconds", "run.extendable", "run.on_error", "run.cuda_graphs")
 """Fields that may change under a run."""
 MAY_GROW = ("schedule.horizon", "ensemble.samples")
 """Fields that may become larger: every event of the shorter run is one of the longer run."""
