@@ -1,6 +1,6 @@
 """Steps on a GPU: captured once as a CUDA graph and replayed, or launched kernel by kernel; and the 3-spin against the dense tensor.
 
-    python benchmarks/gpu.py [--data DIR] [--blocks 5] [--pairings] [--dense]
+    python benchmarks/gpu.py [--data DIR] [--blocks 5] [--steps 100] [--sizes 256 512 1024] [--no-pairings]
 
 Steps are those of a run, float32, batch 100 where there are batches. Each variant runs a block of steps, then the next; ratios are those
 of the medians. The dense tensor T[i, j, k] is two matrix products, captured too. DIR holds MNIST and CIFAR-10 as `glassyrun --data` expects
