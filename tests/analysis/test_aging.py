@@ -136,6 +136,40 @@ def test_the_null_model_goes_by_the_time_of_the_flow() -> None:
     assert both[0] < 0.9  # on the clock of the steps it would be 1
 
 
+THERMAL = {
+    "bath": "[dynamics]\ntemperature = 0.3\n",
+    "stage": "[[dynamics]]\nkind = 'quench'\n[[dynamics]]\ntemperature = 0.3\n",
+    "ramp": "[dynamics]\ntemperature = 0.0\nramp = { start = 0.3, until = 1.0 }\n",
+}
+
+
+@pytest.mark.parametrize("spec", THERMAL.values(), ids=list(THERMAL))
+def test_beside_thermal_noise_the_closed_form_stands_for_nothing(spec: str) -> None:
+    """It is that of T = 0: neither by default nor asked for has it an exponent, and a run of the null model has one."""
+    ds = curves(np.random.default_rng(0)).isel(t_w=[0, 1, 3, 6], t=slice(0, None, 2)).assign_attrs(spec=spec)
+    for null in (None, NullModel()):
+        found = aging(ds, amplitude="free", null=null)
+        assert np.isfinite(found.mu)
+        assert np.isnan(found.misfit_null)
+        for name in ("mu_null", "mu_excess"):
+            assert np.isnan(found[name])
+            assert np.isnan(found[f"{name}_interval"]).all()
+            assert "is that of T = 0, and this run has T = 0.3" in found[name].attrs["reason"]
+            assert "with null=" in found[name].attrs["reason"]
+    assert np.isfinite(aging(ds, null=curves(np.random.default_rng(1), mu=0.4)).mu_excess)
+
+
+def test_without_thermal_noise_the_closed_form_stands() -> None:
+    """T = 0, SGD, a lone variable; and of a sweep over T, whose spec is that of its first point, the point at 0 alone."""
+    ds = curves(np.random.default_rng(0)).isel(t_w=[0, 1, 3, 6], t=slice(0, None, 2))
+    cold, sgd = ds.assign_attrs(spec="[dynamics]\ntemperature = 0\n"), ds.assign_attrs(spec="[dynamics]\nkind = 'sgd'\n")
+    for data in (cold, sgd, ds.assign_attrs(spec=THERMAL["bath"]).msd):
+        assert np.isfinite(aging(data, amplitude="free").mu_null)
+    along = xr.DataArray([0.0, 0.3], dims="dynamics.temperature", name="dynamics.temperature")
+    swept = aging(xr.concat([cold, cold], along), amplitude="free", null=NullModel())
+    assert np.isfinite(swept.mu_null.values).tolist() == [True, False]
+
+
 def test_a_power_law_with_free_amplitudes_determines_no_mu() -> None:
     """A(t_w) t^0.6 can be shifted at will."""
     told = 0

@@ -14,6 +14,7 @@ from glassyrun.analysis.exponent import CANDIDATES, Fit, Misfit
 from glassyrun.analysis.labels import attempt, dataset, each, labelled
 from glassyrun.analysis.master import Master
 from glassyrun.analysis.null_model import NullModel
+from glassyrun.analysis.of_spec import warmest
 from glassyrun.analysis.trajectories import Estimate, NotEnough, Over, Units, units
 from glassyrun.errors import Refusal
 
@@ -47,11 +48,15 @@ def aging(
     times are not all long after 1/cutoff it hangs on the cutoff, the largest eigenvalue of the Hessian, and its interval is
     the range that it has between `cutoffs`. Give `null=NullModel(cutoff=...)` where the largest eigenvalue is known.
 
+    The closed form is that of T = 0. Where the spec of the result has a temperature above 0, thermal noise lets the null model come
+    to equilibrium, and it takes a run of it at that temperature: without one, `mu_null`, `mu_excess` and `misfit_null` are NaN. A
+    lone variable has no spec, and is taken for one of T = 0.
+
     Args:
         data: with `msd` or another positive two-time function, dims (sample, replica, t_w, t) and whatever a sweep adds.
         lags, waiting: windows of t and t_w that are fitted, in units of the coordinates.
-        null: a run of a null model on the same grids, or its closed form; by default exponent ½ and the cutoffs between
-            `cutoffs`.
+        null: a run of a null model on the same grids and at the same temperature, or at T = 0 its closed form; by default
+            exponent ½ and the cutoffs between `cutoffs`.
         cutoffs: lowest and highest, per unit of flow time.
         amplitude: `free` fits A(t_w) F(t/t_w^μ), for Δ whose height falls with t_w, as that of the null model; it can't be told
             from `common` where F is a power law, and says so.
@@ -63,6 +68,9 @@ def aging(
         exponent d log Δ/d log t; `mu_local` [t_w], μ of three neighbouring waiting times alone; `plateau`, `plateau_from`,
         `plateau_to` of the longest waiting time. Each but the misfits, `plateau_from` and `plateau_to` with `_error` and
         `_interval`; NaN with the attribute `reason` where the data do not determine it.
+
+    Raises:
+        Refusal: if an argument is not what it can be, or the variable, a dimension or a coordinate of it is not there.
     """
     place = "analysis.aging"
     ds = dataset(data, variable, dims=("t_w", "t"))
@@ -86,7 +94,7 @@ def aging(
             found = fit.jackknife(these, pairs, best, misfit)
         except NotEnough as reason:
             found = Estimate.none(str(reason))
-        expected = Null(null, cutoffs, over).exponent(fit, cell, these)
+        expected = Null(null, cutoffs, over, warmest(cell)).exponent(fit, cell, these)
         out = _labels(found, expected, misfit, these.about())
         out |= _local(these, fit) | slopes(these, variable, t) | plateau(these, variable, t, flat)
         return xr.Dataset(out, coords={"t_w": cell.t_w, "t": cell.t})
@@ -146,6 +154,8 @@ class Null:
     given: NullModel | xr.Dataset | None
     cutoffs: tuple[float, float]
     over: Over | None
+    temperature: float
+    """Of the run that it stands beside."""
 
     def exponent(self, fit: Fit, cell: xr.Dataset, these: Units) -> Expected:
         try:
@@ -163,6 +173,11 @@ class Null:
         return Expected(mu, misfit.found, these.about())
 
     def _of_models(self, fit: Fit, cell: xr.Dataset, these: Units) -> Expected:
+        if self.temperature > 0:
+            raise NotEnough(
+                f"the closed form of the null model is that of T = 0, and this run has T = {self.temperature:g}: give a run of the null "
+                "model at that temperature with null="
+            )
         # the cutoff is an inverse time along the gradient flow; without that clock the coordinates stand for it
         t_w, t = (cell.coords.get(f"{name}_flow", cell[name]).values.astype(float) for name in ("t_w", "t"))
         measured = np.isfinite(these.means()[fit.variable])

@@ -28,6 +28,20 @@ def temperature_of(run: xr.Dataset) -> float:
     return float(known)
 
 
+def warmest(run: xr.Dataset) -> float:
+    """The highest temperature that a stage of the run has, or begins its ramp with; 0 where the spec, or its absence, tells of none.
+
+    At a point of a sweep over the temperature it is the coordinate of that point, as the spec is that of the first.
+    """
+    swept = [float(run[name]) for name in run.coords if str(name).rpartition(".")[2] == "temperature" and not run[name].ndim]
+    if swept:
+        return max(swept)
+    moves: Any = tomllib.loads(str(run.attrs.get("spec", ""))).get("dynamics", [])
+    stages = moves if isinstance(moves, list) else [moves]
+    known = [value for stage in stages for value in (stage.get("temperature", 0.0), stage.get("ramp", {}).get("start", 0.0))]
+    return max(map(float, known), default=0.0)
+
+
 def shared_start(run: xr.Dataset) -> bool:
     return table_of(run, "ensemble").get("start") == "shared"
 
