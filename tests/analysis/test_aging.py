@@ -170,6 +170,16 @@ def test_without_thermal_noise_the_closed_form_stands() -> None:
     assert np.isfinite(swept.mu_null.values).tolist() == [True, False]
 
 
+def test_what_is_free_already_is_no_remedy() -> None:
+    """Curves that do not collapse, with a common amplitude and with free ones."""
+    t_w, t = np.geomspace(1, 200, 5), times(0.5, 500, 14)
+    exact, rng = t * np.exp(np.sin(np.log1p(t) * (1 + np.log(t_w[:, None])))), np.random.default_rng(0)
+    ds = two_time(exact * np.exp(0.02 * noise(rng, (1, 6, 5, 15), 0.8)), t_w, t)
+    reasons = [aging(ds, amplitude=kind, null=NullModel()).mu.attrs["reason"] for kind in ("common", "free")]
+    assert all("the curves do not collapse" in reason for reason in reasons)
+    assert ["free the amplitude" in reason for reason in reasons] == [True, False]
+
+
 def test_a_power_law_with_free_amplitudes_determines_no_mu() -> None:
     """A(t_w) t^0.6 can be shifted at will."""
     told = 0

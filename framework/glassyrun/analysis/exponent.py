@@ -102,9 +102,10 @@ class Fit:
     def jackknife(self, units: Units, pairs: Pairs, best: Master, misfit: Misfit) -> Estimate:
         """The exponent with its interval, near the best one."""
         if not misfit.collapses:
+            remedy = "" if self.free else ", or free the amplitude"
             raise NotEnough(
                 f"the curves do not collapse: about the best master curve log Δ has an rms of {misfit.found:.2g}, and its errors "
-                f"explain {misfit.expected:.2g}; narrow the windows of t_w and t, or free the amplitude"
+                f"explain {misfit.expected:.2g}; narrow the windows of t_w and t{remedy}"
             )
         left = np.array([self._again(y, pairs, best) for y in self._logs(units, pairs)[1]])
         if not CANDIDATES[0] < best.exponent < CANDIDATES[-1] or np.ptp(left) > 2:
