@@ -116,6 +116,23 @@ def test_a_descent_that_is_over_before_its_second_reading_gives_no_time() -> Non
     assert "passed before the second reading, at time 100" in found.t1.attrs["reason"]
 
 
+@pytest.mark.parametrize(("rate", "told"), [(0.05, False), (0.3, True), (5.0, True)])
+def test_what_is_passed_within_the_first_step_is_no_number_of_steps(rate: float, told: bool) -> None:
+    """A loss e^{−rate·step}: a tenth is gone after 2.1, 0.35 and 0.02 steps. On a clock without steps 0.35 is a time."""
+    step = np.concatenate([[0.0], np.unique(np.round(np.geomspace(1, 1000, 40)))])
+    curve = np.exp(-rate * step) * (1 + 1e-3 * np.random.default_rng(0).standard_normal((1, 4, len(step))))
+    ds = one_time(curve, step).assign_coords(time_flow=("time", 0.1 * step, {"units": "1"}))
+    steps = ds.assign_coords(time=ds.time.assign_attrs(units="step"))
+    for clock, unit in (("time", 1.0), ("flow", 0.1)):
+        found = regimes(steps, bottom=0.0, clock=clock)
+        assert np.isnan(found.t1) == np.isnan(found.t1_interval).all() == told
+        assert ("within the first step" in found.t1.attrs.get("reason", "")) == told
+        if not told:
+            assert float(found.t1) == pytest.approx(unit * np.log(1 / 0.9) / rate, rel=0.02)
+    if rate == 0.3:
+        assert float(regimes(ds, bottom=0.0).t1) == pytest.approx(np.log(1 / 0.9) / rate, rel=0.05)
+
+
 def test_one_trajectory_gives_no_number() -> None:
     found = regimes(descent(np.random.default_rng(0), replicas=2), bottom=0.0)
     assert np.isnan(found.t1)

@@ -44,7 +44,8 @@ def regimes(
 
     Returns:
         `t1`, `t2` with `_error` and `_interval`; `energy_start`, `bottom`, and `remaining`, the part of the descent that the
-        last reading is still above the bottom. What is not reached is NaN, the attribute `reason` says why.
+        last reading is still above the bottom. What is not reached, or passed within the first step of a run that counts steps, is
+        NaN, and the attribute `reason` says why.
 
     Raises:
         Refusal: if energies are negative and no bottom is known, or an argument is not what it can be.
@@ -79,9 +80,12 @@ def _bottom(data: xr.Dataset | xr.DataArray, energy: xr.DataArray, given: float 
 def _of_one(ds: xr.Dataset, variable: str, left: float, arrived: float, clock: str, over: Over | None) -> xr.Dataset:
     along = ds["time_flow"] if clock == "flow" else ds["time"]
     times, bottom, unit = along.values.astype(float), float(ds["bottom"]), unit_of(along)
+    step = _step(ds, times)
 
     def crossing(fraction: float):
-        return attempt(lambda: estimated(units(ds, [variable], over), lambda m: _passage(times, m[variable], bottom, fraction)))
+        return attempt(
+            lambda: estimated(units(ds, [variable], over), lambda m: _passage(times, m[variable], bottom, fraction, step))
+        )
 
     def level(which: int):
         return attempt(lambda: jackknife(units(ds, [variable], over), lambda means: _level(means[variable], bottom)[which]))
@@ -126,9 +130,18 @@ def _excess(energy: Array, bottom: float) -> Array:
     return (energy - bottom) / (there[0] - bottom) if len(there) else energy
 
 
-def _passage(times: Array, energy: Array, bottom: float, fraction: float) -> Passage:
+def _step(ds: xr.Dataset, times: Array) -> float:
+    """A step on the clock of `times`, where the run counts steps; 0 where its time is continuous."""
+    counted = ds["time"].values
+    later = np.flatnonzero(counted > 0)
+    return float(times[later[0]] / counted[later[0]]) if unit_of(ds["time"]) == "step" and len(later) else 0.0
+
+
+def _passage(times: Array, energy: Array, bottom: float, fraction: float, step: float) -> Passage:
     """When the mean energy comes within a fraction of the descent of the bottom."""
     found, at = passage(times, _excess(energy, bottom), fraction), times[np.isfinite(energy)]
+    if found.time < step:
+        raise NotEnough("passed within the first step: it is less than 1 step, and between two steps there is no time to tell")
     # from time 0 on a fast descent may be followed between two readings, unless most of it lies there
     if found.second <= fraction and (at[0] > 0 or found.second < 0.5):
         raise NotEnough(f"passed before the second reading, at time {at[1]:g}: measure the energy earlier")
