@@ -133,6 +133,15 @@ def test_what_is_passed_within_the_first_step_is_no_number_of_steps(rate: float,
         assert float(regimes(ds, bottom=0.0).t1) == pytest.approx(np.log(1 / 0.9) / rate, rel=0.05)
 
 
+def test_a_trajectory_that_is_faster_than_a_step_takes_nothing_from_the_mean() -> None:
+    """A tenth is gone after 1.05 steps, without the slowest of three trajectories after 0.95."""
+    step, rates = np.arange(40.0), np.log(1 / 0.9) / np.array([0.95, 0.95, 1.3])
+    ds = one_time(np.exp(-rates[:, None] * step)[None], step)
+    found = regimes(ds.assign_coords(time=ds.time.assign_attrs(units="step")), bottom=0.0)
+    assert 1 < float(found.t1) < 1.1
+    assert float(found.t1_interval[0]) < 1
+
+
 def test_one_trajectory_gives_no_number() -> None:
     found = regimes(descent(np.random.default_rng(0), replicas=2), bottom=0.0)
     assert np.isnan(found.t1)

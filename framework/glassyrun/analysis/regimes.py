@@ -10,7 +10,7 @@ import xarray as xr
 from glassyrun.analysis.arguments import check_word, number
 from glassyrun.analysis.labels import GRID, attempt, dataset, each, labelled, unit_of
 from glassyrun.analysis.passage import Passage, estimated, passage
-from glassyrun.analysis.trajectories import Array, NotEnough, Over, jackknife, units
+from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
 
 Clock: TypeAlias = Literal["time", "flow"]
@@ -82,10 +82,13 @@ def _of_one(ds: xr.Dataset, variable: str, left: float, arrived: float, clock: s
     times, bottom, unit = along.values.astype(float), float(ds["bottom"]), unit_of(along)
     step = _step(ds, times)
 
-    def crossing(fraction: float):
-        return attempt(
-            lambda: estimated(units(ds, [variable], over), lambda m: _passage(times, m[variable], bottom, fraction, step))
-        )
+    def crossing(fraction: float) -> Estimate:
+        these = units(ds, [variable], over)
+        if passage(times, _excess(these.means()[variable], bottom), fraction).time < step:
+            raise NotEnough(
+                "passed within the first step: it is less than 1 step, and between two steps there is no time to tell"
+            )
+        return estimated(these, lambda means: _passage(times, means[variable], bottom, fraction))
 
     def level(which: int):
         return attempt(lambda: jackknife(units(ds, [variable], over), lambda means: _level(means[variable], bottom)[which]))
@@ -93,14 +96,14 @@ def _of_one(ds: xr.Dataset, variable: str, left: float, arrived: float, clock: s
     energy_unit = unit_of(ds[variable])
     out = labelled(
         "t1",
-        crossing(1 - left),
+        attempt(lambda: crossing(1 - left)),
         long_name="end of exploration",
         units=unit,
         definition=f"energy fallen by {left:g} of the descent",
     )
     out |= labelled(
         "t2",
-        crossing(arrived),
+        attempt(lambda: crossing(arrived)),
         long_name="bottom reached",
         units=unit,
         definition=f"energy within {arrived:g} of the descent of the bottom",
@@ -137,11 +140,9 @@ def _step(ds: xr.Dataset, times: Array) -> float:
     return float(times[later[0]] / counted[later[0]]) if unit_of(ds["time"]) == "step" and len(later) else 0.0
 
 
-def _passage(times: Array, energy: Array, bottom: float, fraction: float, step: float) -> Passage:
+def _passage(times: Array, energy: Array, bottom: float, fraction: float) -> Passage:
     """When the mean energy comes within a fraction of the descent of the bottom."""
     found, at = passage(times, _excess(energy, bottom), fraction), times[np.isfinite(energy)]
-    if found.time < step:
-        raise NotEnough("passed within the first step: it is less than 1 step, and between two steps there is no time to tell")
     # from time 0 on a fast descent may be followed between two readings, unless most of it lies there
     if found.second <= fraction and (at[0] > 0 or found.second < 0.5):
         raise NotEnough(f"passed before the second reading, at time {at[1]:g}: measure the energy earlier")
