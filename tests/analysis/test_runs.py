@@ -173,6 +173,11 @@ def test_two_time_functions_side_by_side() -> None:
     assert a.where(a.t_w + a.t > 520).isnull().all()
 
 
+def test_by_default_what_all_runs_have_is_compared() -> None:
+    run = sgd(np.random.default_rng(0), 0.1, 100, 3)
+    assert set(compare(run.assign(msd=run.energy), run, points=5)) == set(compare(run, run, points=5))
+
+
 def test_few_trajectories_give_a_mean_without_an_interval() -> None:
     run = sgd(np.random.default_rng(0), 0.1, 100, 3)
     found = compare(run, sgd(np.random.default_rng(0), 0.1, 100, 2), names=["a", "b"], points=10).sel(system="b")
@@ -204,6 +209,21 @@ def test_compare_refuses_what_it_cannot_put_on_one_axis() -> None:
         compare(run, one_time(np.ones((1, 3, 26)), TIME))
     with pytest.raises(Refusal, match="select a point"):
         compare(run, xr.concat([run, run], "rate"))
+    other = run.rename(energy="msd")
+    with pytest.raises(Refusal, match="b has no variable overlap; leave it out of variables="):
+        compare(run.assign(overlap=run.energy), run, names=["a", "b"], variables=["energy", "overlap"])
+    with pytest.raises(Refusal, match="share neither energy nor msd"):
+        compare(run, other)
+    with pytest.raises(Refusal, match="list of names, found 'energy'; write"):
+        compare(run, run, variables="energy")
+    with pytest.raises(Refusal, match="list of names, found none"):
+        compare(run, run, variables=[])
+    with pytest.raises(Refusal, match="two results are named 'a'"):
+        compare(run, run, names=["a", "a"])
+    with pytest.raises(Refusal, match="one a result, found 'ab'"):
+        compare(run, run, names="ab")
+    with pytest.raises(Refusal, match="found 1 names for 2"):
+        compare(run, run, names=["a"])
     begun = pairs(DELTAS["ballistic"], np.random.default_rng(0), 0.1)
     with pytest.raises(Refusal, match="no time after 0"):
         compare(begun, begun.isel(t_w=[0]).assign_coords(t_w_flow=("t_w", [0.0])), variables=["msd"])

@@ -14,11 +14,14 @@ from glassyrun.analysis.labels import dataset, labelled, shared_attributes, swee
 from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
 
+DEFAULT = ("energy", "msd")
+"""What is compared if nothing is said."""
+
 
 def compare(
     *runs: xr.Dataset,
     names: Sequence[str] | None = None,
-    variables: Sequence[str] = ("energy", "msd"),
+    variables: Sequence[str] | None = None,
     points: int = 40,
     waiting: int = 6,
     over: Over | None = None,
@@ -33,24 +36,21 @@ def compare(
 
     Args:
         runs: results; a run with sweep dimensions is refused, select a point first.
-        names: of the systems; by default their titles.
+        names: of the systems, one a run and all different; by default their titles.
+        variables: that all runs have; by default those of `energy` and `msd` that they have.
         points, waiting: points of the axes of time and lag, and of waiting time.
 
     Returns:
         each variable [system, time] or [system, t_w, t] with intervals, coordinates along the gradient flow.
 
     Raises:
-        Refusal: if there are fewer than two runs, or one lacks a variable or the coordinates of flow time.
+        Refusal: if there are fewer than two runs, or one lacks a variable or the coordinates of flow time, or names are not one a run.
     """
     if len(runs) < 2:
         raise Refusal(f"analysis.compare: puts two results or more side by side, found {len(runs)}")
-    names = list(names or _titles(runs))
-    if len(names) != len(runs):
-        raise Refusal(f"analysis.compare: found {len(names)} names for {len(runs)} results")
-    shown = [name for name in variables if any(name in run for run in runs)]
-    if not shown:
-        raise Refusal(f"analysis.compare: none of the results has {' or '.join(variables)}; say which with variables=")
-    parts = [dataset(run, *[name for name in shown if name in run]) for run in runs]
+    names = _names(runs, names)
+    shown = _variables(runs, names, variables)
+    parts = [dataset(run, *shown) for run in runs]
     for part, name in zip(parts, names, strict=True):
         _check(part, name)
     axes = {dim: _axis(parts, dim, waiting if dim == "t_w" else points) for dim in ("time", "t_w", "t")}
@@ -63,6 +63,40 @@ def compare(
         if told:
             joined[name].attrs[kind] = "\n".join(told)
     return joined.assign_attrs(shared_attributes(runs), titles="\n".join(str(run.attrs.get("title", "")) for run in runs))
+
+
+def _names(runs: Sequence[xr.Dataset], given: Sequence[str] | None) -> list[str]:
+    if isinstance(given, str):
+        raise Refusal(f"analysis.compare: names is a list of names, one a result, found {given!r}")
+    names = list(given or _titles(runs))
+    if len(names) != len(runs):
+        raise Refusal(f"analysis.compare: found {len(names)} names for {len(runs)} results")
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise Refusal(
+            f"analysis.compare: two results are named {twice[0]!r}, and each needs a name of its own; give others with names="
+        )
+    return names
+
+
+def _variables(runs: Sequence[xr.Dataset], names: Sequence[str], given: Sequence[str] | None) -> list[str]:
+    """What is compared, which all runs have."""
+    if isinstance(given, str):
+        raise Refusal(f"analysis.compare: variables is a list of names, found {given!r}; write [{given!r}]")
+    if given is None:
+        shown = [name for name in DEFAULT if all(name in run for run in runs)]
+        if not shown:
+            raise Refusal(
+                f"analysis.compare: the results share neither {' nor '.join(DEFAULT)}; say with variables= what they share"
+            )
+        return shown
+    if not given:
+        raise Refusal("analysis.compare: variables is a list of names, found none; name what all results have, such as 'energy'")
+    for name in given:
+        lacking = [who for who, run in zip(names, runs, strict=True) if name not in run]
+        if lacking:
+            raise Refusal(f"analysis.compare: {lacking[0]} has no variable {name}; leave it out of variables=, or measure it")
+    return list(given)
 
 
 def _titles(runs: Sequence[xr.Dataset]) -> list[str]:
@@ -89,8 +123,6 @@ def _axis(parts: Sequence[xr.Dataset], dim: str, points: int) -> Array | None:
 def _side(part: xr.Dataset, shown: Sequence[str], axes: dict[str, Array], over: Over | None) -> xr.Dataset:
     out: dict[str, xr.DataArray] = {}
     for name in shown:
-        if name not in part:
-            continue
         grid = [dim for dim in ("time", "t_w", "t") if dim in part[name].dims]
         side = Side(part, name, grid, axes)
         label = str(part[name].attrs.get("long_name", name))
