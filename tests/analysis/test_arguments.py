@@ -132,6 +132,13 @@ def test_a_dimension_that_is_not_there(name: str) -> None:
             analyse(ds.isel({dim: slice(None, None, -1)}))
 
 
+def test_a_displacement_relaxes_to_no_part_of_its_first_value() -> None:
+    found = analysis.relaxation_time(curves(RNG(0)), variable="msd")
+    assert found.tau.isnull().all()
+    assert "t_w = 1: it is 0 at lag 0" in found.tau.attrs["reason"]
+    assert "take a correlation" in found.tau.attrs["reason"]
+
+
 def test_one_temperature_has_nothing_to_be_put_on() -> None:
     with pytest.raises(Refusal, match="temperature has one point"):
         analysis.superposition(hot(glass(RNG(0))).isel(temperature=[0]), "temperature")

@@ -53,6 +53,8 @@ def fall(t: Array, curve: Array, level: float) -> Passage:
     t, curve = t[there], curve[there]
     if len(t) < 4 or t[0] > 0:
         raise NotEnough("lag 0 and three more are needed")
+    if not curve[0] > 0:
+        raise NotEnough(f"it is {curve[0]:.3g} at lag 0, and what relaxes falls from a positive value there; take a correlation")
     found = passage(t, curve / curve[0], level)
     if found.second <= level:
         raise NotEnough(f"it has fallen already at the shortest lag, {t[1]:g}")
