@@ -283,3 +283,62 @@ def test_sizes_must_differ_and_grids_agree() -> None:
     few = [run.isel(sample=[0, 1]) for run in runs]
     assert finite_size(few).limit.isnull().all()
     assert "needs 3" in finite_size(few).limit.attrs["reason"]
+
+
+SPEC = """seed = {seed}
+[system]
+kind = "pspin"
+n = {n}
+disorder = "{disorder}"
+[dynamics]
+kind = "langevin"
+dt = 0.1
+temperature = {temperature}
+[schedule]
+horizon = {horizon}
+[ensemble]
+samples = {samples}
+start = "own"
+[run]
+threads = {threads}
+"""
+
+
+def specified(**changes: object) -> list[xr.Dataset]:
+    """Three runs that differ in size, and in what else a size may bring with it; of the last something is changed."""
+    about = [
+        {"seed": k, "n": 64 * 2**k, "disorder": ("full", "lazy")[k > 1], "horizon": 10 * k, "samples": 4 + k, "threads": 1 + k}
+        for k in range(3)
+    ]
+    about[-1] |= changes
+    runs = sizes(np.random.default_rng(0), 4, 0.01, (64, 128, 256))
+    return [run.assign_attrs(spec=SPEC.format(**{"temperature": 0.3, **one})) for run, one in zip(runs, about, strict=True)]
+
+
+def test_runs_of_one_law_differ_in_size_alone() -> None:
+    runs = specified()
+    assert finite_size(runs).limit.notnull().all()
+    with pytest.raises(Refusal, match=r"differ in dynamics.temperature, 0.3 and 0.7, and one law") as refused:
+        finite_size(specified(temperature=0.7))
+    assert "\n" not in str(refused.value)
+    bare = [run.energy for run in specified(temperature=0.7)]
+    assert finite_size(bare, sizes=[64, 128, 256]).limit.notnull().all()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('kind = "pspin"', 'kind = "mlp"', "system.kind, 'pspin' and 'mlp'"),
+        ('kind = "langevin"', 'kind = "quench"', "dynamics.kind, 'langevin' and 'quench'"),
+        ("temperature = 0.3\n", "", "dynamics.temperature, 0.3 and nothing"),
+        ("dt = 0.1", "dt = 0.1\nramp = { start = 1.0, until = 2.0 }", "dynamics.ramp.start, nothing and 1.0"),
+        ('start = "own"', 'start = "shared"', "ensemble.start, 'own' and 'shared'"),
+        ("[dynamics]", "[[dynamics]]", "dynamics.kind, 'langevin' and nothing"),
+    ],
+)
+def test_what_makes_another_law_is_named(old: str, new: str, told: str) -> None:
+    runs = specified()
+    runs[1].attrs["spec"] = runs[1].attrs["spec"].replace(old, new)
+    with pytest.raises(Refusal) as refused:
+        finite_size(runs)
+    assert f"the runs differ in {told}," in str(refused.value)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -12,6 +13,7 @@ from scipy import stats
 
 from glassyrun.analysis.arguments import number
 from glassyrun.analysis.labels import dataset, labelled, shared_attributes
+from glassyrun.analysis.of_spec import spec_of
 from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, NotEnough, Over, units
 from glassyrun.errors import Refusal
 
@@ -20,6 +22,14 @@ EXPONENTS = (0.05, 4.0)
 """Between which a fitted exponent lies."""
 AT_ENDS = 0.05
 """The part of resampled fits that may end at a bound; of more the data don't determine the exponent."""
+
+SIZES = {f"system.{name}" for name in ("n", "terms", "dilution", "widths", "channels", "hidden")}
+"""What the size of a system is given by, and what grows with it."""
+METHODS = {f"system.{name}" for name in ("disorder", "coordinates", "axes", "pivot_tolerance", "direction_tolerance", "chunk")}
+"""How the same law is computed."""
+FREE = SIZES | METHODS | {"seed", "ensemble.samples", "ensemble.replicas"}
+TABLES = {"run", "schedule", "observables"}
+"""When one looks and at what moves nothing; that the grids agree is checked by themselves."""
 
 
 def finite_size(
@@ -39,6 +49,10 @@ def finite_size(
     estimated from few samples would make errors too small. With n samples the bootstrap variance lacks a factor n/(n−1), which
     is put in, and the interval is that of Student's t with Satterthwaite's degrees of freedom.
 
+    Runs belong to one law if they differ in size alone, which is checked in the specs that results carry: in them may differ what the
+    size is given by (`n`, `terms`, `dilution`, `widths`, `channels`, `hidden`), the seed, the numbers of samples and replicas, how
+    the same disorder is computed, and the tables `schedule`, `observables` and `run`. A DataArray carries no spec.
+
     Args:
         runs: one result a size, with the same grids; a DataArray or Dataset each.
         exponent: a, known (1 for bulk corrections of the p-spin in equilibrium, 2/3 where the edge of a spectrum matters), or
@@ -54,7 +68,7 @@ def finite_size(
         Too few sizes or samples, or an exponent that they don't determine: all is NaN with `reason`.
 
     Raises:
-        Refusal: if the runs have different grids, or sizes are not known or not different.
+        Refusal: if the runs have different grids, or sizes are not known or not different, or specs differ in more than size.
     """
     if isinstance(runs, (xr.Dataset, xr.DataArray)):
         raise Refusal("analysis.finite_size: takes a list of results, one a size")
@@ -63,6 +77,7 @@ def finite_size(
     if sizes is not None and len(sizes) != len(runs):
         raise Refusal(f"analysis.finite_size: found {len(sizes)} sizes for {len(runs)} results")
     arrays = [_array(run, variable, at) for run in runs]
+    _check_specs(runs)
     numbers = np.array([_size(run) for run in runs] if sizes is None else list(sizes), dtype=float)
     _check(arrays, numbers)
     first = arrays[0]
@@ -77,6 +92,35 @@ def finite_size(
     out = _labels(found, first, grid, fitted=exponent is None)
     coords = {dim: first[dim] for dim in grid if dim in first.coords}
     return xr.Dataset(out, coords, {**shared_attributes(runs), "sizes": numbers})
+
+
+def _check_specs(runs: Sequence[xr.Dataset | xr.DataArray]) -> None:
+    """Whether runs differ in size alone, as far as they carry a spec."""
+    first, *others = [_fields(spec_of(run)) for run in runs if "spec" in run.attrs] or [{}]
+    for other in others:
+        for name in first | other:
+            here, there = first.get(name), other.get(name)
+            if here != there and name not in FREE:
+                raise Refusal(
+                    f"analysis.finite_size: the runs differ in {name}, {_told(here)} and {_told(there)}, and one law is of runs that "
+                    f"differ in size alone; leave out what doesn't belong to it, or give DataArrays with sizes= if this is meant"
+                )
+
+
+def _fields(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Each field of a spec by its place, such as dynamics.dt, or dynamics.1.dt in the second of several stages."""
+    found: dict[str, Any] = {}
+    for name, value in table.items():
+        if not before and name in TABLES:
+            continue
+        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            value = {str(number): item for number, item in enumerate(value)}
+        found |= _fields(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return found
+
+
+def _told(value: object) -> str:
+    return "nothing" if value is None else repr(value)
 
 
 def _check(arrays: Sequence[xr.DataArray], numbers: Float[np.ndarray, " size"]) -> None:

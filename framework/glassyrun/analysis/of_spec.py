@@ -10,9 +10,14 @@ import xarray as xr
 from glassyrun.errors import Refusal
 
 
+def spec_of(run: xr.Dataset | xr.DataArray) -> dict[str, Any]:
+    """The spec; empty where the run carries none."""
+    return tomllib.loads(str(run.attrs.get("spec", "")))
+
+
 def table_of(run: xr.Dataset, name: str) -> dict[str, Any]:
     """A table of the spec; empty where there is none, or several."""
-    table: Any = tomllib.loads(str(run.attrs.get("spec", ""))).get(name)
+    table = spec_of(run).get(name)
     return table if isinstance(table, dict) else {}
 
 
@@ -36,7 +41,7 @@ def warmest(run: xr.Dataset) -> float:
     swept = [float(run[name]) for name in run.coords if str(name).rpartition(".")[2] == "temperature" and not run[name].ndim]
     if swept:
         return max(swept)
-    moves: Any = tomllib.loads(str(run.attrs.get("spec", ""))).get("dynamics", [])
+    moves = spec_of(run).get("dynamics", [])
     stages = moves if isinstance(moves, list) else [moves]
     known = [value for stage in stages for value in (stage.get("temperature", 0.0), stage.get("ramp", {}).get("start", 0.0))]
     return max(map(float, known), default=0.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from typing import Any, Literal, TypeAlias
 
 import attrs
@@ -11,6 +10,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from glassyrun.analysis.labels import sweep_dims
+from glassyrun.analysis.of_spec import spec_of
 from glassyrun.errors import Refusal
 
 Law: TypeAlias = Literal["with_replacement", "without_replacement"]
@@ -84,7 +84,7 @@ class Stage:
 
 def stages_of(ds: xr.Dataset) -> list[Stage]:
     """What the spec says, which the result carries; none where there is none."""
-    moves: Any = tomllib.loads(ds.attrs.get("spec", "")).get("dynamics", [])
+    moves = spec_of(ds).get("dynamics", [])
     found: list[Stage] = []
     since = 0.0
     for table in moves if isinstance(moves, list) else [moves]:
