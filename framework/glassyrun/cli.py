@@ -68,6 +68,10 @@ class FigureOptions(TypedDict, total=False):
     variable: Annotated[str, Parameter(help="Variable of the result: another observable than the figure's own.")]
     bottom: Annotated[float, Parameter(help="Energy of the bottom (regimes, collapse, diffusion).")]
     after: Annotated[float, Parameter(help="First waiting time at the bottom (collapse, diffusion); default: t₂.")]
+    waiting: Annotated[
+        tuple[float, float],
+        Parameter(negative="", help="LOW HIGH: waiting times that are fitted and drawn (aging); HIGH may be inf; default: all."),
+    ]
     window: Annotated[
         tuple[float, float],
         Parameter(
@@ -80,6 +84,10 @@ class FigureOptions(TypedDict, total=False):
     amplitude: Annotated[
         Literal["common", "free"],
         Parameter(help="Whether each waiting time has an amplitude of its own (aging); default: common."),
+    ]
+    null: Annotated[
+        Path,
+        Parameter(help="A run of the null model (aging, relaxation); default: its closed form, which is that of T = 0."),
     ]
     temperature: Annotated[float, Parameter(help="Of the bath (fdt, effective_temperature); default: that of the spec.")]
     time: Annotated[float, Parameter(help="Time at which sizes are compared (finite_size); default: the last.")]

@@ -37,7 +37,7 @@ def draw(
         sources: run directories, their `result.nc`, or other netCDF files of results.
         output: by default a file of the figure's name beside the result, of several runs in the working directory.
         formats: suffixes, without dot; by default that of `output`, or png.
-        options: keywords of the recipe.
+        options: keywords of the recipe; `null` is a run on disk like the sources.
 
     Raises:
         GlassyrunError: if there is no such figure or option, or the runs do not give it.
@@ -48,6 +48,8 @@ def draw(
         if option not in known:
             knows = [flag(key) for key, about in known.items() if about.kind == about.KEYWORD_ONLY]
             raise Refusal(f"{flag(option)}: the figure {name} knows {', '.join(knows) or 'no options'}")
+    if "null" in options:
+        options = {**options, "null": opened(options["null"])}
     together = any(about.kind == about.VAR_POSITIONAL for about in known.values())
     groups = [list(sources)] if together else [[source] for source in sources]
     if output and len(groups) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -53,16 +54,26 @@ class Shades:
         """How the curve of a waiting time is drawn; that of zero stands in the legend instead of the colour bar."""
         return {"color": self(t_w)} if t_w > 0 else {"color": "black", "linestyle": "--", "label": "$t_w = 0$"}
 
-    def bar(self, axes: Axes, title: str = "$t_w$") -> None:
+    def bar(self, axes: Axes, title: str) -> None:
+        """The colour bar; what it means stands beside it, since a legend above the axes may be wider than they are."""
         bar = axes.figure.colorbar(ScalarMappable(self.norm, SHADES), ax=axes, pad=0.02)
-        bar.ax.set_title(title, fontsize="medium")
+        bar.set_label(title)
         if isinstance(self.norm, LogNorm):
             label_decades(bar.ax.yaxis)
 
 
-def legend_above(axes: Axes, columns: int = 2) -> None:
-    """A legend that lies on no data."""
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0)
+def legend_above(axes: Axes, columns: int = 2, note: str = "") -> None:
+    """A legend that lies on no data, and above it what has to be said of what is drawn."""
+    title = "\n".join(textwrap.wrap(plain(note), 50))  # no wider than axes of one column: they would shrink
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=columns,
+        borderaxespad=0,
+        title=title or None,
+        title_fontsize="xx-small",
+        alignment="left",
+    )
 
 
 def new_axes() -> Axes:
@@ -85,17 +96,26 @@ def band(axes: Axes, x: xr.DataArray, interval: xr.DataArray, colour: Any, alpha
     axes.fill_between(x, low, high, color=colour, alpha=alpha, linewidth=0)
 
 
-def family(axes: Axes, curves: xr.DataArray, *, bar: bool = True, shift: float = 0.0, **line: Any) -> None:
-    """Positive values [t_w, t] against t/t_w^shift, one curve a positive waiting time, coloured by it."""
-    measured = [float(t_w) for t_w in curves.t_w.values if t_w > 0 and bool((curves.sel(t_w=t_w) > 0).any())]
+def family(axes: Axes, curves: xr.DataArray, *, shades: Shades | None = None, shift: float = 0.0, **line: Any) -> None:
+    """Positive values [t_w, t] against t/t_w^shift, one curve a positive waiting time, coloured by it.
+
+    Args:
+        shades: those of curves beside them, which have the colour bar.
+    """
+    measured = positive(curves)
     if not measured:
         return
-    shades = Shades.of(measured)
+    colours = shades or Shades.of(measured)
     for t_w in measured:
         curve = curves.sel(t_w=t_w)
-        axes.plot(curves.t / t_w**shift, curve.where(curve > 0), color=shades(t_w), **line)
-    if bar:
-        shades.bar(axes)
+        axes.plot(curves.t / t_w**shift, curve.where(curve > 0), color=colours(t_w), **line)
+    if shades is None:
+        colours.bar(axes, label(curves.t_w))
+
+
+def positive(curves: xr.DataArray) -> list[float]:
+    """The waiting times after 0 that have a positive value [t_w, t]."""
+    return [float(t_w) for t_w in curves.t_w.values if t_w > 0 and bool((curves.sel(t_w=t_w) > 0).any())]
 
 
 def logarithmic(axes: Axes, *names: Literal["x", "y"]) -> None:
@@ -129,7 +149,9 @@ def label_decades(axis: Axis) -> None:
 def label(coordinate: xr.DataArray) -> str:
     """Name and unit of an axis of time."""
     units = str(coordinate.attrs.get("units", "1"))
-    symbol = {"time": "time", "t_w": "waiting time $t_w$", "t": "$t$"}.get(str(coordinate.name), plain(coordinate.name))
+    symbol = {"time": "time", "t_w": "waiting time $t_w$", "t": "$t$", "end": "$t_w + t$"}.get(
+        str(coordinate.name), plain(coordinate.name)
+    )
     if units == "1":
         return symbol
     return f"{symbol} ({units if ' ' in units else f'{units}s'})"  # "step in sgd, 1 in langevin" is not a word

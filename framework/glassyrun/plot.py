@@ -93,7 +93,7 @@ def two_time(ds: xr.Dataset, variable: str, ax: Axes | None = None, *, log: bool
     if log:
         logarithmic(axes, "y")
     if any(t_w > 0 for t_w in measured):
-        shades.bar(axes)
+        shades.bar(axes, label(data.t_w))
     return axes
 
 

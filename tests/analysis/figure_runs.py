@@ -37,6 +37,13 @@ def ages(factor: float = 1.0, seed: int = 0) -> xr.Dataset:
     return ds.assign_coords(t_flow=("t", factor * T), t_w_flow=("t_w", factor * EARLY))
 
 
+def jumping() -> xr.Dataset:
+    """Curves whose heights go up and down with t_w, so that no μ brings them together."""
+    ds = ages()
+    ds["msd"] = ds.msd * xr.DataArray([1, 1, 30, 1, 30, 1, 30], dims="t_w")
+    return ds
+
+
 def diffusing(decay: float = 0.6, seed: int = 0, law: str = "with_replacement") -> xr.Dataset:
     """Δ is α² times the integral of the noise D ∝ (1 + t_w)^−decay, by mini-batches of which 500 make an epoch."""
     rng = np.random.default_rng(seed)

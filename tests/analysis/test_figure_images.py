@@ -36,6 +36,8 @@ CASES: dict[str, Case] = {
     "diffusion": ("diffusion", lambda: [of.diffusing(), of.diffusing(law="without_replacement")], {"after": 5.0}),
     "aging": ("aging", lambda: [of.ages()], {}),
     "aging_free": ("aging", lambda: [of.ages()], {"amplitude": "free"}),
+    "aging_undetermined": ("aging", lambda: [of.jumping()], {}),
+    "aging_at_a_temperature": ("aging", lambda: [of.ages().assign_attrs(spec="[dynamics]\ntemperature = 0.3\n")], {}),
     "relaxation": ("relaxation", lambda: [of.relaxing()], {}),
     "fdt": ("fdt", lambda: [of.responding()], {"temperature": 0.5}),
     "effective_temperature": ("effective_temperature", lambda: [of.responding()], {"temperature": 0.5, "window": (0.35, 0.65)}),

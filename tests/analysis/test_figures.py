@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from tests.analysis.figure_runs import jumping, relaxing
 from tests.analysis.test_aging import curves
 from tests.analysis.test_fluctuations import glass
 from tests.analysis.test_noise import diffusing
@@ -81,6 +82,63 @@ def test_aging_stands_beside_its_null_model(axes: Axes) -> None:
     assert len(at) >= 4
     assert max(at) / min(at) < 1.2  # one curve, where unscaled ones differ by more than 5
     assert [text.partition(",")[0] for text in legend(axes)] == ["measured", "null model"]
+
+
+def note(axes: Axes) -> str:
+    return " ".join(axes.get_legend().get_title().get_text().split())
+
+
+def test_without_an_exponent_curves_are_drawn_against_t_and_the_reason_stands_above(axes: Axes) -> None:
+    ds = jumping()
+    found = analysis.aging(ds)
+    figures.aging(ds, found, axes)
+    lines = drawn(axes)
+    assert len(lines) == 6
+    assert all(line[0, 0] == 0.5 for line in lines)
+    assert axes.get_xlabel() == "$t$"
+    assert legend(axes) == ["measured"]
+    assert note(axes) == f"μ is not determined: {found.mu.attrs['reason']}"
+
+
+def test_the_closed_form_is_not_drawn_beside_a_bath(axes: Axes) -> None:
+    """It is that of T = 0; a run of the null model is drawn, at the waiting times of the run."""
+    ds = curves(RNG(0)).assign_attrs(spec="[dynamics]\nkind = 'langevin'\ntemperature = 0.3\n")
+    figures.aging(ds, analysis.aging(ds), axes)
+    assert len(drawn(axes)) == 6
+    assert [text.partition(",")[0] for text in legend(axes)] == ["measured"]
+    assert note(axes).startswith("no null model: its closed form is of T = 0; give a run of it")
+    null = curves(RNG(1), mu=0.4)
+    other = plt.figure().subplots()
+    figures.aging(ds.isel(t_w=slice(0, 5)), analysis.aging(ds, null=null), other, null=null)
+    assert len(drawn(other)) == 8
+    assert [text.partition(",")[0] for text in legend(other)] == ["measured", "null model"]
+    assert note(other) == ""
+    plt.close(other.figure)
+
+
+def test_relaxation_beside_a_run_of_the_null_model(axes: Axes) -> None:
+    ds = relaxing().assign_attrs(spec="[dynamics]\nkind = 'langevin'\ntemperature = 0.3\n")
+    found = analysis.relaxation_time(ds, variable="overlap")
+    figures.relaxation(ds, found, axes)
+    assert legend(axes) == ["measured"]
+    assert note(axes).startswith("no null model")
+    other = plt.figure().subplots()
+    figures.relaxation(ds, found, other, null=found)
+    assert sorted(legend(other)) == ["measured", "null model"]
+    assert any(np.allclose(line[:, 1], found.tau) for line in drawn(other))
+    plt.close(other.figure)
+
+
+def test_heights_that_no_lag_tells_are_left_and_it_is_said(axes: Axes) -> None:
+    ds = curves(RNG(0))
+    found = xr.Dataset({"mu": 3.0, "mu_null": 1.0}).assign(
+        {f"{name}_interval": ("bound", [0.0, 0.0]) for name in ("mu", "mu_null")}
+    )
+    found["mu"].attrs["amplitude"] = "free"
+    figures.aging(ds, found, axes)
+    assert note(axes).startswith("heights are not scaled")
+    assert "scaled" not in axes.get_ylabel()
+    assert drawn(axes)[-1][0, 1] == pytest.approx(float(ds.msd.mean(["sample", "replica"])[-1, 1]))
 
 
 def test_response(axes: Axes) -> None:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_type_hints
 
+import numpy as np
 import pytest
 import xarray as xr
+from matplotlib import pyplot as plt
 from tests.analysis import figure_runs as of
 from tests.analysis.test_figure_images import CASES
 from tests.cli.conftest import Said
@@ -112,7 +114,7 @@ REFUSED: dict[str, tuple[list[xr.Dataset], list[str], int, str]] = {
         [of.ages()],
         ["--figure", "aging", "--level", "0.5"],
         2,
-        "--level: the figure aging knows --variable, --window, --amplitude",
+        "--level: the figure aging knows --variable, --waiting, --window, --amplitude, --null",
     ),
     "no options": ([of.uneven()], ["--figure", "alpha2", "--level", "0.5"], 2, "--level: the figure alpha2 knows no options"),
     "one output for two": (
@@ -194,6 +196,25 @@ REFUSED: dict[str, tuple[list[xr.Dataset], list[str], int, str]] = {
         2,
         "2 runs: no figure finite_size: the runs share no times; give them one schedule",
     ),
+    "a window without lags": (
+        [of.ages()],
+        ["--figure", "aging", "--window", "1e6", "1e7"],
+        2,
+        "0.nc: no figure aging: --window 1e+06 1e+07: there are no lags within it, those measured go from 0.5 to 500; "
+        "take a window of these",
+    ),
+    "a window without waiting times": (
+        [of.ages()],
+        ["--figure", "aging", "--waiting", "400", "inf"],
+        2,
+        "0.nc: no figure aging: --waiting 400 inf: there are no waiting times within it, those measured go from 1 to 300; ",
+    ),
+    "a null model that is not there": (
+        [of.ages()],
+        ["--figure", "aging", "--null", "none.nc"],
+        5,
+        "none.nc: ",
+    ),
     "no result": (
         [xr.Dataset({"a": ("b", [1.0])})],
         [],
@@ -210,6 +231,38 @@ def test_what_a_run_does_not_give_is_said_in_one_sentence(say: Say, here: Path, 
     assert (said.code, said.out) == (code, "")
     assert said.err.startswith(f"glassyrun: {told}")
     assert said.err.count("\n") == 1
+
+
+def bathed(ds: xr.Dataset, temperature: float) -> xr.Dataset:
+    return ds.assign_attrs(spec=f"[dynamics]\nkind = 'langevin'\ntemperature = {temperature}\n")
+
+
+def test_a_run_of_the_null_model_stands_beside_a_run(say: Say, here: Path) -> None:
+    """With --null; what can't stand beside it is told."""
+    bathed(of.ages(), 0.3).to_netcdf("glass.nc")
+    bathed(of.ages(seed=1), 0.3).to_netcdf("null.nc")
+    bathed(of.ages(seed=1), 0.1).to_netcdf("cold.nc")
+    of.relaxing().to_netcdf("other.nc")
+    of.ages(seed=1).assign_coords(t=lambda ds: ds.t * 1.1).to_netcdf("between.nc")
+    assert say("plot", "glass.nc", "--figure", "aging", "--null", "null.nc", "--format", "svg").code == 0
+    assert "null model" in (here / "glass_aging.svg").read_text()
+    for null, told in {
+        "cold.nc": "it is at T = 0.1, and the run at T = 0.3; give a run of the null model at that temperature",
+        "other.nc": "msd was not measured, only overlap; ",
+        "between.nc": "it shares no waiting times or lags with the run; give both one schedule",
+    }.items():
+        said = say("plot", "glass.nc", "--figure", "aging", "--null", null)
+        assert (said.code, said.out) == (2, "")
+        assert said.err.startswith(f"glassyrun: glass.nc: no figure aging: --null: {told}")
+
+
+def test_waiting_times_that_are_fitted_are_those_drawn() -> None:
+    axes = recipes.aging(of.ages(), waiting=(3, np.inf))
+    expected = glassyrun.analysis.aging(of.ages(), waiting=(3, np.inf))
+    assert f"{float(expected.mu):.2f}" in axes.get_legend().get_texts()[0].get_text()
+    lines = [line for line in axes.get_lines() if len(line.get_xdata()) > 2]
+    assert len(lines) == 2 * 5  # of six, and the null model
+    plt.close(axes.figure)
 
 
 def test_what_is_no_netcdf_is_told(say: Say, here: Path) -> None:

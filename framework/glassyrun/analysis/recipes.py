@@ -68,20 +68,35 @@ def diffusion(*runs: xr.Dataset, after: float | None = None, bottom: float | Non
 
 
 def aging(
-    run: xr.Dataset, *, variable: str = "msd", window: Window = EVERYTHING, amplitude: Literal["common", "free"] = "common"
+    run: xr.Dataset,
+    *,
+    variable: str = "msd",
+    waiting: Window = EVERYTHING,
+    window: Window = EVERYTHING,
+    amplitude: Literal["common", "free"] = "common",
+    null: xr.Dataset | None = None,
 ) -> Axes:
     needs([run], {variable: PAIRS})
+    within(run, "t_w", "waiting", waiting)
+    within(run, "t", "window", window)
+    check_null(run, null, variable)
+    found = analysis.aging(run, variable=variable, waiting=waiting, lags=window, amplitude=amplitude, null=null)
     # curves that do not collapse are drawn as they are
-    found = determined(analysis.aging(run, variable=variable, lags=window, amplitude=amplitude), "slope")
-    return figures.aging(run, found, variable=variable)
+    found = determined(found, "slope")
+    return figures.aging(run.sel(t_w=slice(*waiting)), found, variable=variable, null=null)
 
 
-def relaxation(run: xr.Dataset, *, level: float = 1 / np.e, variable: str | None = None) -> Axes:
+def relaxation(run: xr.Dataset, *, level: float = 1 / np.e, variable: str | None = None, null: xr.Dataset | None = None) -> Axes:
     variable = variable or ("epsilon_overlap" if "epsilon_overlap" in run else "overlap")
     needs([run], {variable: PAIRS})
+    check_null(run, null, variable)
     remedy = "take another --level, or let the run go on"
-    found = determined(analysis.relaxation_time(run, variable=variable, level=level), "tau", remedy=remedy)
-    return figures.relaxation(run, found, level=level)
+
+    def taus(of: xr.Dataset) -> xr.Dataset:
+        return determined(analysis.relaxation_time(of, variable=variable, level=level), "tau", remedy=remedy)
+
+    expected = None if null is None else taus(null)
+    return figures.relaxation(run, taus(run), level=level, null=expected)
 
 
 def fdt(run: xr.Dataset, *, temperature: float | None = None, window: Window | None = None) -> Axes:
@@ -193,6 +208,39 @@ def needs(runs: Sequence[xr.Dataset], variables: Mapping[str, Sequence[str]]) ->
                 raise Refusal(f"{who}{name} has the dimension {extra[0]}; select one point of it, with isel, and save that")
             if not bool(run[name].notnull().any()):
                 raise Refusal(f"{who}{name} has no readings yet; let the run go on")
+
+
+def within(run: xr.Dataset, dim: str, option: str, window: Window) -> None:
+    """Whether anything was measured within a window of times after 0.
+
+    Raises:
+        Refusal: if not.
+    """
+    times = run[dim].values[run[dim].values > 0]
+    if window != EVERYTHING and not bool(((times >= window[0]) & (times <= window[1])).any()):
+        what = "waiting times" if dim == "t_w" else "lags"
+        reach = f"those measured go from {times.min():g} to {times.max():g}" if len(times) else "none was measured"
+        raise Refusal(f"--{option} {window[0]:g} {window[1]:g}: there are no {what} within it, {reach}; take a window of these")
+
+
+def check_null(run: xr.Dataset, null: xr.Dataset | None, variable: str) -> None:
+    """Whether a run of the null model can stand beside a run.
+
+    Raises:
+        Refusal: if it lacks the variable, has none of the grid of the run, or another temperature.
+    """
+    if null is None:
+        return
+    try:
+        needs([null], {variable: PAIRS})
+    except Refusal as reason:
+        raise Refusal(f"--null: {reason}") from None
+    if not all(np.intersect1d(run[dim].values, null[dim].values).max(initial=0) > 0 for dim in ("t_w", "t")):
+        raise Refusal("--null: it shares no waiting times or lags with the run; give both one schedule")
+    ours, its = figures.bath(run), figures.bath(null)
+    if ours is not None and ours != its:
+        told = "without a bath" if its is None else f"at T = {its:g}"
+        raise Refusal(f"--null: it is {told}, and the run at T = {ours:g}; give a run of the null model at that temperature")
 
 
 def several(runs: Sequence[xr.Dataset], which: str) -> None:

@@ -49,5 +49,5 @@ def alpha2(found: xr.Dataset, ax: Axes | None = None) -> Axes:
     if 0 in measured:
         axes.legend(loc="best")
     if any(t_w > 0 for t_w in measured):
-        shades.bar(axes)
+        shades.bar(axes, label(found.t_w))
     return axes

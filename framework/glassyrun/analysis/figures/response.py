@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 
-from glassyrun.look import KINDS, Shades, band, legend_above, logarithmic, new_axes
+from glassyrun.look import KINDS, Shades, band, label, legend_above, logarithmic, new_axes
 
 
 def fdt(found: xr.Dataset, ax: Axes | None = None, *, temperature: float) -> Axes:
@@ -28,7 +28,7 @@ def fdt(found: xr.Dataset, ax: Axes | None = None, *, temperature: float) -> Axe
     axes.set(xlabel="$C$", ylabel=r"$T \chi$")
     axes.legend(loc="upper right")
     if any(value > 0 for value in measured):
-        shades.bar(axes, "$t_w$" if dim == "t_w" else "$t_w + t$")
+        shades.bar(axes, label(found[dim]))
     return axes
 
 
@@ -49,6 +49,6 @@ def effective_temperature(found: xr.Dataset, ax: Axes | None = None, *, temperat
     axes.errorbar(at, value, reach, color=KINDS[0], marker="o", markersize=4, linestyle="", capsize=2, label="$T/X$")
     axes.axhline(temperature, color="0.4", linewidth=0.8, linestyle=":", label="bath")
     logarithmic(axes, "x", "y")
-    axes.set(xlabel="$t_w$" if dim == "t_w" else "$t_w + t$", ylabel=r"$T_\mathrm{eff}$")
+    axes.set(xlabel=label(found[dim]), ylabel=r"$T_\mathrm{eff}$")
     legend_above(axes)
     return axes
