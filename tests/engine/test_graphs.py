@@ -117,8 +117,9 @@ def test_what_can_not_be_captured_is_run_and_told(
     assert torch.equal(found.x, plain.x)
 
 
+@pytest.mark.parametrize("part", ["x", "velocity", "energy"])
 def test_a_replay_that_changes_bits_is_not_used(
-    monkeypatch: pytest.MonkeyPatch, captured: list[Replays], caplog: pytest.LogCaptureFixture, tmp_path: Path
+    part: str, monkeypatch: pytest.MonkeyPatch, captured: list[Replays], caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     """Where bits are promised; where they are not, it may."""
     capture = graphs._capture
@@ -126,7 +127,8 @@ def test_a_replay_that_changes_bits_is_not_used(
     def sloppy(dynamics: Dynamics, system: System, fixed: State, like: torch.Tensor) -> graphs.StepGraph:
         found = capture(dynamics, system, fixed, like)
         step = captured[-1].step
-        captured[-1].step = lambda: (step(), fixed.x[0, 0].add_(1e-6))
+        wrong = {"x": fixed.x, "velocity": fixed.dynamics["velocity"], "energy": found.energy}[part].view(-1)
+        captured[-1].step = lambda: (step(), wrong[0].add_(1e-6))
         return found
 
     monkeypatch.setattr(graphs, "_capture", sloppy)
@@ -136,7 +138,8 @@ def test_a_replay_that_changes_bits_is_not_used(
             ends[name] = final_state(load(tables("quadratic", "sgd", run=run)), tmp_path / name).x
     assert "replayed steps are not the launched ones" in caplog.text
     assert torch.equal(ends["promised"], ends["plain"])
-    assert not torch.equal(ends["free"], ends["plain"])
+    assert [graph.count > graphs.TRIED for graph in captured] == [False, True]
+    assert torch.equal(ends["free"], ends["plain"]) == (part == "energy")
 
 
 def test_memory_of_a_captured_step_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,9 +199,16 @@ def bowl() -> Quadratic:
     return Quadratic(torch.randn(7, 3, generator=generator), torch.randn(7, generator=generator))
 
 
-def moved(dynamics: Dynamics, wanted: bool, steps: int = 7, watch: Watch | None = None, deterministic: bool = True) -> State:
+def moved(
+    dynamics: Dynamics,
+    wanted: bool,
+    watch: Watch | None = None,
+    deterministic: bool = True,
+    system: System | None = None,
+    steps: int = 7,
+) -> State:
     """`steps` steps from one start, in one call."""
-    system, state = bowl(), State(torch.arange(6.0).view(2, 3))
+    system, state = system or bowl(), State(torch.arange(6.0).view(2, 3))
     dynamics.start(system, state)
     spec = load(tables("quadratic", "sgd", run={"cuda_graphs": wanted, "deterministic": deterministic}))
     with numerics(spec):
@@ -266,11 +276,20 @@ def test_a_draw_of_another_form_is_launched(captured: list[Replays]) -> None:
 
 
 def test_a_copy_of_a_dynamics_has_graphs_of_its_own(captured: list[Replays]) -> None:
-    first = SGD(0.1, 0.0, 0.0)
-    moved(first, True)
+    first, system = SGD(0.1, 0.0, 0.0), bowl()
+    moved(first, True, system=system)
     second = copy.copy(first)
     second.learning_rate = 1e-3
-    assert torch.equal(moved(second, True).x, moved(SGD(1e-3, 0.0, 0.0), False).x)
+    moved(second, True, system=system)
+    assert len(captured) == 2
+
+
+def test_each_system_is_captured_by_itself(captured: list[Replays]) -> None:
+    dynamics, steep = SGD(0.1, 0.0, 0.0), bowl()
+    steep.targets = steep.targets + 1
+    for system in (bowl(), steep):
+        assert torch.equal(moved(dynamics, True, system=system).x, moved(SGD(0.1, 0.0, 0.0), False, system=system).x)
+    assert len(captured) == 2
 
 
 def test_a_long_block_is_cut_and_watched_as_a_whole(captured: list[Replays], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,8 +326,11 @@ def test_divergence_is_told_alike(captured: list[Replays], tmp_path: Path) -> No
         {"kind": "quench", "dt": 0.05, "scheme": "adams"},
     ],
 )
-def test_ramps_and_first_steps(dynamics: dict[str, object], captured: list[Replays], tmp_path: Path) -> None:
-    """Nothing is read on the way, so that chunks are long."""
+def test_ramps_and_first_steps(
+    dynamics: dict[str, object], captured: list[Replays], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing is read on the way, so that chunks are long; they are cut after every second step."""
+    monkeypatch.setattr(graphs, "BLOCK", 4)
     ends = []
     for wanted in (True, False):
         changes = {"dynamics": dynamics, "observables": [], "run": {"cuda_graphs": wanted}}
