@@ -111,6 +111,63 @@ def test_side_by_side_on_flow_time() -> None:
     assert_rate(coverage(lambda rng: analyse(rng)[names].isel(time=inside), truths))
 
 
+def deep(rng: np.random.Generator, size: float, bottoms: tuple[float, float], until: float = 1e9) -> list[xr.Dataset]:
+    """A glass that falls from 0 towards −1 alone, its bottom at −1.25 or so, and a loss that falls to 0; each from its first reading."""
+    runs = [sgd(rng, 0.1, 100, 5, size=size) - 1, 2 * sgd(rng, 0.5, 100, 5, size=size)]
+    for run, bottom in zip(runs, bottoms, strict=True):
+        run.energy.attrs["bottom"] = np.float64(bottom)
+    return [run.sel(time=run.time_flow <= until) for run in runs]
+
+
+def test_the_way_to_the_bottom_is_known_where_all_runs_know_their_bottom() -> None:
+    """The glass stays below 0.8 of its way, the loss goes to 1, and neither hangs on how long the run was."""
+    names = {"names": ["glass", "loss"], "variables": ["energy"], "points": 30}
+    found = compare(*deep(np.random.default_rng(0), 0.0, (-1.25, 0.0)), **names)
+    gone = 1 - decay(found.time.values)
+    inside = found.time.values > 1
+    np.testing.assert_allclose(found.energy_fallen.sel(system="glass")[inside], (gone / 1.25)[inside], rtol=2e-3)
+    np.testing.assert_allclose(found.energy_fallen.sel(system="loss")[inside], gone[inside], rtol=2e-3)
+    assert "to the bottom" in found.energy_fallen.attrs["long_name"]
+    assert "(first − bottom)" in found.energy_fallen.attrs["definition"]
+    short = compare(*deep(np.random.default_rng(0), 0.0, (-1.25, 0.0), until=110), **names)
+    last = 1 - decay(short.time.values[-1])
+    np.testing.assert_allclose(short.energy_fallen[:, -1], [last / 1.25, last], rtol=2e-3)
+    given = compare(*deep(np.random.default_rng(0), 0.0, (np.nan, np.nan)), bottoms=[-1.25, 0], **names)
+    np.testing.assert_array_equal(given.energy_fallen, found.energy_fallen)
+    truth = np.stack([gone / 1.25, gone])[:, inside]
+
+    def analyse(rng: np.random.Generator) -> xr.Dataset:
+        return compare(*deep(rng, 0.03, (-1.25, 0.0)), **names)[["energy_fallen", "energy_fallen_interval"]].isel(time=inside)
+
+    assert_rate(coverage(analyse, {"energy_fallen": truth}))
+
+
+def test_without_all_bottoms_the_way_is_that_to_the_last_reading() -> None:
+    """The bottom of one run is not known: both are as if none were, and the labels say so."""
+    for bottoms in ((-1.25, np.nan), (np.nan, np.nan)):
+        found = compare(*deep(np.random.default_rng(0), 0.0, bottoms), names=["glass", "loss"])
+        np.testing.assert_allclose(found.energy_fallen.isel(time=-1), 1)
+        assert "from the first to the last reading" in found.energy_fallen.attrs["long_name"]
+        assert "(first − last)" in found.energy_fallen.attrs["definition"]
+
+
+def test_bottoms_that_mean_nothing() -> None:
+    runs = deep(np.random.default_rng(0), 0.03, (np.nan, np.nan))
+    for bottoms in ([0.0], 0.0, "ab"):
+        with pytest.raises(Refusal, match="one for each of 2 results, found"):
+            compare(*runs, bottoms=bottoms)
+    with pytest.raises(Refusal, match="each of bottoms is a finite number, found nan"):
+        compare(*runs, bottoms=[np.nan, 0.0])
+    twice = [run.assign(test_loss=run.energy) for run in runs]
+    with pytest.raises(Refusal, match="found energy and test_loss; say which one with variables="):
+        compare(*twice, variables=["energy", "test_loss"], bottoms=[-1.25, 0.0])
+    above = compare(*runs, names=["glass", "loss"], bottoms=[3.0, 0.0])
+    assert above.energy_fallen.isnull().any("time").sel(system="glass")
+    assert above.energy_fallen.sel(system="loss").notnull().sum() > 30
+    assert "glass: the first reading" in above.energy_fallen.attrs["reason"]
+    assert "is not above the bottom, 3" in above.energy_fallen.attrs["reason"]
+
+
 def pairs(delta: Callable[[np.ndarray, np.ndarray], np.ndarray], rng: np.random.Generator, size: float) -> xr.Dataset:
     """On the grids of a schedule as they are by default: two waiting times a decade, eight lags."""
     t_w, t = 10 ** np.arange(0, 3.01, 0.5), np.concatenate([[0], 10 ** np.arange(-1, 3.01, 0.125)])

@@ -9,13 +9,17 @@ import attrs
 import numpy as np
 import xarray as xr
 
+from glassyrun.analysis.arguments import number
 from glassyrun.analysis.common import Reading, doubted, on_axis, shared_axis
-from glassyrun.analysis.labels import dataset, labelled, shared_attributes, sweep_dims, unit_of
+from glassyrun.analysis.labels import attempt, dataset, labelled, shared_attributes, sweep_dims, unit_of
 from glassyrun.analysis.trajectories import Array, Estimate, NotEnough, Over, jackknife, units
 from glassyrun.errors import Refusal
 
 DEFAULT = ("energy", "msd")
 """What is compared if nothing is said."""
+TO_THE_BOTTOM = ("from the first reading to the bottom", "bottom")
+TO_THE_END = ("from the first to the last reading", "last")
+"""Ways of which a part has been gone, and the names of their ends."""
 
 
 def compare(
@@ -24,6 +28,7 @@ def compare(
     variables: Sequence[str] | None = None,
     points: int = 40,
     waiting: int = 6,
+    bottoms: Sequence[float] | None = None,
     over: Over | None = None,
 ) -> xr.Dataset:
     """Several systems on the axes of flow time, α·step/(1−β) for SGD and t for a descent (Baity-Jesi et al. 2018).
@@ -31,20 +36,29 @@ def compare(
     Means over trajectories are read on one axis between the times of each run, and a two-time function also between its waiting
     times, by a monotone cubic in the logarithm of time, and of the variable where it is positive; how far the cubic bends away
     from the straight line widens the interval. Where a run has not been it is NaN, never extrapolated. Fewer than three
-    trajectories give a mean without an interval. Beside each variable over time there is `NAME_fallen`, the part of the way
-    from the first reading to the last that it has gone, in which a loss and an energy can be compared.
+    trajectories give a mean without an interval.
+
+    Beside each variable over time there is `NAME_fallen`, the part of its way that it has gone, a number without unit, in which a
+    loss and an energy can be compared. The way is that from the first reading to the bottom of the landscape where the bottom of
+    every run is known, by `bottoms` or by the attribute `bottom` of the variable: a glass that never arrives then stays below 1,
+    and how long a run lasted is of no matter. Where one of them is not known it is the way from the first reading to the last in
+    all runs, at whose end each has gone all of it: such curves say nothing of arrival, and change with the length of the run. The
+    attribute `definition` says which it is.
 
     Args:
         runs: results; a run with sweep dimensions is refused, select a point first.
         names: of the systems, one a run and all different; by default their titles.
         variables: that all runs have; by default those of `energy` and `msd` that they have.
         points, waiting: points of the axes of time and lag, and of waiting time.
+        bottoms: the lowest energy of each landscape, one a run, in the unit of its energy, if one variable over time is compared.
 
     Returns:
-        each variable [system, time] or [system, t_w, t] with intervals, coordinates along the gradient flow.
+        each variable [system, time] or [system, t_w, t] with intervals, coordinates along the gradient flow; NaN with the attribute
+        `reason` where a run doesn't give it.
 
     Raises:
-        Refusal: if there are fewer than two runs, or one lacks a variable or the coordinates of flow time, or names are not one a run.
+        Refusal: if there are fewer than two runs, or one lacks a variable or the coordinates of flow time, or names or bottoms are
+            not one a run.
     """
     if len(runs) < 2:
         raise Refusal(f"analysis.compare: puts two results or more side by side, found {len(runs)}")
@@ -53,8 +67,13 @@ def compare(
     parts = [dataset(run, *shown) for run in runs]
     for part, name in zip(parts, names, strict=True):
         _check(part, name)
+    known = _bottoms(parts, shown, bottoms)
     axes = {dim: _axis(parts, dim, waiting if dim == "t_w" else points) for dim in ("time", "t_w", "t")}
-    sides = [_side(part.compute(), shown, {dim: axis for dim, axis in axes.items() if axis is not None}, over) for part in parts]
+    axes = {dim: axis for dim, axis in axes.items() if axis is not None}
+    sides = [
+        _side(part.compute(), shown, axes, {name: bottom[place] for name, bottom in known.items()}, over)
+        for place, part in enumerate(parts)
+    ]
     system = xr.DataArray(names, dims="system", name="system")
     joined = xr.concat(sides, dim=system, combine_attrs="override", data_vars="all", join="exact")
     for name, kind in itertools.product(joined.data_vars, ("reason", "errors")):
@@ -100,8 +119,8 @@ def _variables(runs: Sequence[xr.Dataset], names: Sequence[str], given: Sequence
 
 
 def _titles(runs: Sequence[xr.Dataset]) -> list[str]:
-    titles = [str(run.attrs.get("title", f"system {number}")) for number, run in enumerate(runs)]
-    return [title if titles.count(title) == 1 else f"{title} ({number})" for number, title in enumerate(titles)]
+    titles = [str(run.attrs.get("title", f"system {place}")) for place, run in enumerate(runs)]
+    return [title if titles.count(title) == 1 else f"{title} ({place})" for place, title in enumerate(titles)]
 
 
 def _check(part: xr.Dataset, name: str) -> None:
@@ -115,12 +134,35 @@ def _check(part: xr.Dataset, name: str) -> None:
         )
 
 
+def _bottoms(parts: Sequence[xr.Dataset], shown: Sequence[str], given: Sequence[float] | None) -> dict[str, list[float]]:
+    """The bottom of each run, for the variables over time of which it is known for all runs."""
+    timed = [name for name in shown if all("time" in part[name].dims for part in parts)]
+    if given is not None:
+        if isinstance(given, (str, bytes)) or np.ndim(given) != 1 or len(given) != len(parts):
+            raise Refusal(
+                f"analysis.compare: bottoms is a list of numbers, one for each of {len(parts)} results, found {given!r}"
+            )
+        if len(timed) != 1:
+            told = " and ".join(timed) or "none"
+            raise Refusal(f"analysis.compare: bottoms are of one variable over time, found {told}; say which one with variables=")
+        return {timed[0]: [number("analysis.compare", "each of bottoms", bottom) for bottom in given]}
+    known: dict[str, list[float]] = {}
+    for name in timed:
+        told = [part[name].attrs.get("bottom") for part in parts]
+        bottoms = [float(bottom) for bottom in told if isinstance(bottom, (int, float, np.number)) and np.isfinite(bottom)]
+        if len(bottoms) == len(parts):
+            known[name] = bottoms
+    return known
+
+
 def _axis(parts: Sequence[xr.Dataset], dim: str, points: int) -> Array | None:
     times = [part[f"{dim}_flow"].values.astype(float) for part in parts if dim in part.dims]
     return shared_axis(times, points, whole=True) if times else None
 
 
-def _side(part: xr.Dataset, shown: Sequence[str], axes: dict[str, Array], over: Over | None) -> xr.Dataset:
+def _side(
+    part: xr.Dataset, shown: Sequence[str], axes: dict[str, Array], bottoms: dict[str, float], over: Over | None
+) -> xr.Dataset:
     out: dict[str, xr.DataArray] = {}
     for name in shown:
         grid = [dim for dim in ("time", "t_w", "t") if dim in part[name].dims]
@@ -128,7 +170,12 @@ def _side(part: xr.Dataset, shown: Sequence[str], axes: dict[str, Array], over: 
         label = str(part[name].attrs.get("long_name", name))
         out |= labelled(name, side.values(over), grid, long_name=label, units=unit_of(part[name]))
         if grid == ["time"]:
-            out |= labelled(f"{name}_fallen", side.fallen(over), grid, long_name=f"part of the way gone, {label}")
+            way, end = TO_THE_BOTTOM if name in bottoms else TO_THE_END
+            about = {
+                "long_name": f"part of the way gone {way}, {label}",
+                "definition": f"(first − y)/(first − {end}): the way {way}",
+            }
+            out |= labelled(f"{name}_fallen", side.fallen(bottoms.get(name), over), grid, **about)
     coords = {dim: (dim, axis, {"long_name": f"{dim} along the gradient flow", "units": "1"}) for dim, axis in axes.items()}
     return xr.Dataset(out, coords=coords)
 
@@ -156,17 +203,24 @@ class Side:
 
         return self._estimate(value, lambda curve: read(curve).doubt, over, log)
 
-    def fallen(self, over: Over | None) -> Estimate:
+    def fallen(self, bottom: float | None, over: Over | None) -> Estimate:
+        """The part of the way to the bottom that has been gone, or where that is not known, of the way to the last reading."""
+
         def way(curve: Array) -> tuple[float, float]:
             there = curve[np.isfinite(curve)]
-            return there[0], there[0] - there[-1]
+            if bottom is not None and not there[0] > bottom:
+                raise NotEnough(f"the first reading, {there[0]:.4g}, is not above the bottom, {bottom:.4g}")
+            return there[0], there[0] - (there[-1] if bottom is None else bottom)
 
         def value(curve: Array) -> Array:
             first, whole = way(curve)
             with np.errstate(invalid="ignore", divide="ignore"):
                 return (first - self._read(curve).values) / whole
 
-        return self._estimate(value, lambda curve: np.abs(self._read(curve).doubt / way(curve)[1]), over, log=False)
+        def doubt(curve: Array) -> Array:
+            return np.abs(self._read(curve).doubt / way(curve)[1])
+
+        return attempt(lambda: self._estimate(value, doubt, over, log=False), tuple(len(self.axes[dim]) for dim in self.grid))
 
     def _estimate(
         self, value: Callable[[Array], Array], doubt: Callable[[Array], Array], over: Over | None, log: bool
