@@ -230,6 +230,22 @@ def test_two_time_functions_side_by_side() -> None:
     assert a.where(a.t_w + a.t > 520).isnull().all()
 
 
+def test_waiting_times_that_all_runs_have_are_on_the_axis() -> None:
+    """10 in both, as 10 and as 100 steps of .1 that are rounded; read as they were measured. What one alone has is between points."""
+    t = times(1, 500, 40)
+
+    def run(t_w: list[float], unit: float) -> xr.Dataset:
+        ds = two_time(np.broadcast_to(t / np.array(t_w)[:, None] ** 0.5, (1, 3, len(t_w), 41)), np.array(t_w), t)
+        return ds.assign_coords(t_w_flow=("t_w", unit * np.array(t_w)), t_flow=("t", t))
+
+    a, b = run([1, 10, 50, 100], 1.0), run([10, 20, 30, 100, 1000], 0.1 * (1 + 1e-12))
+    found = compare(a, b, names=["a", "b"], variables=["msd"], waiting=6, points=5)
+    np.testing.assert_allclose(found.t_w, np.sort([*np.geomspace(1, 100, 6), 10]))
+    at = {"t_w": 10, "method": "nearest"}
+    for name, exact in (("a", 10**-0.5), ("b", 100**-0.5)):
+        np.testing.assert_allclose(found.msd.sel(system=name).sel(**at), exact * found.t, rtol=1e-6)
+
+
 def test_by_default_what_all_runs_have_is_compared() -> None:
     run = sgd(np.random.default_rng(0), 0.1, 100, 3)
     assert set(compare(run.assign(msd=run.energy), run, points=5)) == set(compare(run, run, points=5))

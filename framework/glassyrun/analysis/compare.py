@@ -20,6 +20,8 @@ DEFAULT = ("energy", "msd")
 TO_THE_BOTTOM = ("from the first reading to the bottom", "bottom")
 TO_THE_END = ("from the first to the last reading", "last")
 """Ways of which a part has been gone, and the names of their ends."""
+SAME = 1e-9
+"""Times are the same if they differ by no more than this part, the rounding of steps times α/(1−β)."""
 
 
 def compare(
@@ -49,7 +51,8 @@ def compare(
         runs: results; a run with sweep dimensions is refused, select a point first.
         names: of the systems, one a run and all different; by default their titles.
         variables: that all runs have; by default those of `energy` and `msd` that they have.
-        points, waiting: points of the axes of time and lag, and of waiting time.
+        points, waiting: points of the axes of time and lag, and of waiting time; to these are added the waiting times that all runs
+            have, along the flow.
         bottoms: the lowest energy of each landscape, one a run, in the unit of its energy, if one variable over time is compared.
 
     Returns:
@@ -157,7 +160,18 @@ def _bottoms(parts: Sequence[xr.Dataset], shown: Sequence[str], given: Sequence[
 
 def _axis(parts: Sequence[xr.Dataset], dim: str, points: int) -> Array | None:
     times = [part[f"{dim}_flow"].values.astype(float) for part in parts if dim in part.dims]
-    return shared_axis(times, points, whole=True) if times else None
+    if not times:
+        return None
+    axis = shared_axis(times, points, whole=True)
+    return _with_shared(axis, times) if dim == "t_w" else axis
+
+
+def _with_shared(axis: Array, times: Sequence[Array]) -> Array:
+    """The axis, and the times that all runs have, so that what all have measured can be looked at as it is."""
+    first, *others = times
+    shared = [time for time in first if time > 0 and all(np.isclose(other, time, rtol=SAME, atol=0).any() for other in others)]
+    between = [time for time in axis if not np.isclose(shared, time, rtol=SAME, atol=0).any()]
+    return np.sort([*shared, *between])
 
 
 def _side(
