@@ -209,6 +209,55 @@ REFUSED: dict[str, tuple[list[xr.Dataset], list[str], int, str]] = {
         2,
         "0.nc: no figure aging: --waiting 400 inf: there are no waiting times within it, those measured go from 1 to 300; ",
     ),
+    "nothing left to draw": (
+        [of.diffusing()],
+        ["--figure", "collapse", "--after", "1e9"],
+        2,
+        "0.nc: no figure collapse: Δ/D is not known at any waiting time from 1e+09 on, and last at 300; give an earlier --after",
+    ),
+    "lags of a collapse": (
+        [of.diffusing()],
+        ["--figure", "collapse", "--after", "5", "--window", "1e6", "1e7"],
+        2,
+        "0.nc: no figure collapse: --window 1e+06 1e+07: there are no lags within it, those measured go from 1 to 700; ",
+    ),
+    "a correlation that none has": (
+        [of.responding()],
+        ["--figure", "fdt", "--temperature", "0.5", "--window", "2", "3"],
+        2,
+        "0.nc: no figure fdt: --window 2 3: overlap has no value within it, those measured go from ",
+    ),
+    "a part of the correlation that none has": (
+        [of.warm(1.0, 1.0), of.warm(0.8, 3.0)],
+        ["--figure", "superposition", "--window", "2", "3"],
+        2,
+        "2 runs: no figure superposition: ",
+    ),
+    "a waiting time that was not measured": (
+        [of.responding()],
+        ["--figure", "chi4", "--t-w", "30"],
+        2,
+        "0.nc: no figure chi4: --t-w 30: this waiting time was not measured; the nearest that was is 10",
+    ),
+    "a waiting time of superposition": (
+        [of.warm(1.0, 1.0), of.warm(0.8, 3.0)],
+        ["--figure", "superposition", "--t-w", "30"],
+        2,
+        "2 runs: no figure superposition: --t-w 30: this waiting time was not measured; the nearest that was is 1",
+    ),
+    "a waiting time where one run has not been": (
+        [of.ages(), of.ages(0.1, 1)],
+        ["--figure", "compare", "--variable", "msd", "--t-w", "100"],
+        2,
+        "2 runs: no figure compare: --t-w 100: 1 was measured from 0.1 to 30 along the gradient flow; "
+        "take a waiting time that all runs have",
+    ),
+    "a waiting time of an energy": (
+        [of.learning(0.1, 100), of.learning(0.5, 50)],
+        ["--figure", "compare", "--t-w", "10"],
+        2,
+        "2 runs: no figure compare: --t-w 10: energy is not over waiting times; leave it out, or take --variable msd",
+    ),
     "a null model that is not there": (
         [of.ages()],
         ["--figure", "aging", "--null", "none.nc"],
@@ -231,6 +280,27 @@ def test_what_a_run_does_not_give_is_said_in_one_sentence(say: Say, here: Path, 
     assert (said.code, said.out) == (code, "")
     assert said.err.startswith(f"glassyrun: {told}")
     assert said.err.count("\n") == 1
+
+
+def test_the_waiting_time_that_is_asked_for_is_the_one_drawn() -> None:
+    """A measured one within a quarter of it, and of systems on flow time itself, between what was measured."""
+    axes = recipes.chi4(of.responding(), t_w=11)
+    assert axes.get_ylabel().endswith("$t_w = 10$")
+    plt.close(axes.figure)
+    for t_w in (10, 2.71, 30):
+        axes = recipes.compare(of.ages(), of.ages(0.1, 1), variable="msd", t_w=t_w)
+        assert float(axes.get_title().strip("$").split("=")[1]) == pytest.approx(t_w, rel=0.01)
+        assert all(np.isfinite(line.get_ydata()).any() for line in axes.get_lines())
+        plt.close(axes.figure)
+
+
+def test_runs_of_a_figure_are_named_in_its_legend() -> None:
+    runs = [run.assign_attrs(title=title) for run, title in ((of.diffusing(), "fast"), (of.diffusing(0.3, 1), "slow"))]
+    axes = recipes.diffusion(*runs, after=5.0)
+    told = [text.get_text() for text in axes.get_legend().get_texts() if "gamma" in text.get_text()]
+    assert [text.partition(",")[0] for text in told] == ["fast", "slow"]
+    assert all(re.search(r"\(\d\.\d\d to \d\.\d\d\)$", text) for text in told)
+    plt.close(axes.figure)
 
 
 def bathed(ds: xr.Dataset, temperature: float) -> xr.Dataset:

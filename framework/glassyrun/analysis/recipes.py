@@ -19,12 +19,14 @@ from glassyrun.analysis import figures
 from glassyrun.analysis.labels import sweep_dims
 from glassyrun.analysis.of_spec import check_bottom, shared_start, temperature_of
 from glassyrun.errors import Refusal
-from glassyrun.look import mean, new_axes
+from glassyrun.look import mean, new_axes, positive
 
 Window = tuple[float, float]
 TIME, WAITING, PAIRS = ("time",), ("t_w",), ("t_w", "t")
 """Over which dimensions a figure needs a variable."""
 EVERYTHING: Window = (0.0, np.inf)
+NEAR, TINY = 1.25, 1e-9
+"""A waiting time stands for one within a quarter of it; what rounding may leave."""
 OBSERVABLE = {
     "displacement_fourth": "displacement",
     "overlap_normalised": "overlap",
@@ -52,18 +54,24 @@ def regimes(run: xr.Dataset, *, bottom: float | None = None, variable: str = "en
 
 def collapse(run: xr.Dataset, *, after: float | None = None, bottom: float | None = None, window: Window = EVERYTHING) -> Axes:
     needs([run], {"msd": PAIRS, "gradient_noise": WAITING})
+    within(run, "t", "window", window)
     since = arrival(run, after, bottom)
     found = determined(analysis.rescale_by_noise(run, after=since, lags=window), "rescaled")
+    if not positive(found["rescaled"].sel(t_w=slice(since, None), t=slice(np.nextafter(0, 1), None))):
+        last = max(positive(found["rescaled"]), default=0.0)
+        raise Refusal(f"Δ/D is not known at any waiting time from {since:g} on, and last at {last:g}; give an earlier --after")
     return figures.collapse(run, found, after=since)
 
 
 def diffusion(*runs: xr.Dataset, after: float | None = None, bottom: float | None = None, window: Window = EVERYTHING) -> Axes:
     needs(runs, {"msd": PAIRS, "gradient_noise": WAITING})
+    for run in runs:
+        within(run, "t", "window", window)
     axes = new_axes()
     for number, run in enumerate(runs):
         since = arrival(run, after, bottom)
         found = determined(analysis.diffusion(run, after=since, lags=window), "gamma")
-        figures.diffusion(run, found, axes, after=since, lags=window, number=number)
+        figures.diffusion(run, found, axes, after=since, lags=window, number=number, name=called(run, runs))
     return axes
 
 
@@ -113,7 +121,7 @@ def effective_temperature(run: xr.Dataset, *, temperature: float | None = None, 
 def chi4(run: xr.Dataset, *, t_w: float | None = None, variable: str = "overlap") -> Axes:
     needs([run], {variable: PAIRS})
     found = determined(analysis.chi4(run, variable=variable, shared_start=shared_start(run)), "chi4")
-    return figures.chi4(found, t_w=late(run[variable]) if t_w is None else t_w)
+    return figures.chi4(found, t_w=late(run[variable]) if t_w is None else nearest(run[variable], t_w))
 
 
 def alpha2(run: xr.Dataset) -> Axes:
@@ -136,6 +144,7 @@ def superposition(*runs: xr.Dataset, t_w: float | None = None, variable: str = "
     )
     if 0 in ds.sizes.values():
         raise Refusal("the runs share no waiting times or lags; give them one schedule")
+    t_w = None if t_w is None else nearest(ds[variable], t_w)
     found = analysis.superposition(ds, "temperature", variable=variable, t_w=t_w, window=window)
     found = determined(found, "shift", remedy="take another --window or --t-w")
     return figures.superposition(ds, found, variable=variable, t_w=t_w, window=window)
@@ -146,7 +155,7 @@ def sgd_temperature(*runs: xr.Dataset) -> Axes:
     axes = new_axes()
     for number, run in enumerate(runs):
         found = determined(analysis.sgd_temperature(run), "temperature")
-        figures.sgd_temperature(found, axes, number=number, name=str(run.attrs.get("title", "")) if len(runs) > 1 else None)
+        figures.sgd_temperature(found, axes, number=number, name=called(run, runs))
     return axes
 
 
@@ -160,7 +169,8 @@ def compare(*runs: xr.Dataset, variable: str = "energy_fallen", t_w: float | Non
     several(runs, "of different systems")
     measured = variable.removesuffix("_fallen")
     needs(runs, {measured: TIME if variable != measured else ()})
-    found = determined(analysis.compare(*runs, variables=[measured]), measured)
+    waiting = 6 if t_w is None else points_through(runs, measured, t_w)
+    found = determined(analysis.compare(*runs, variables=[measured], waiting=waiting), measured)
     return figures.side_by_side(found, variable=variable, t_w=t_w)
 
 
@@ -179,6 +189,10 @@ def finite_size(*runs: xr.Dataset, time: float | None = None, variable: str = "e
 def _responses(run: xr.Dataset, temperature: float | None, window: Window | None) -> tuple[float, xr.Dataset]:
     response = "noise_response" if "noise_response" in run and "response" not in run else "response"
     needs([run], {"overlap": PAIRS, response: PAIRS})
+    correlation = mean(run["overlap"])
+    if window and not bool(((correlation >= window[0]) & (correlation <= window[1])).any()):
+        reach = f"those measured go from {float(correlation.min()):.3g} to {float(correlation.max()):.3g}"
+        raise Refusal(f"--window {window[0]:g} {window[1]:g}: overlap has no value within it, {reach}; take a window of these")
     try:
         known = temperature_of(run) if temperature is None else temperature
     except Refusal as reason:
@@ -221,6 +235,54 @@ def within(run: xr.Dataset, dim: str, option: str, window: Window) -> None:
         what = "waiting times" if dim == "t_w" else "lags"
         reach = f"those measured go from {times.min():g} to {times.max():g}" if len(times) else "none was measured"
         raise Refusal(f"--{option} {window[0]:g} {window[1]:g}: there are no {what} within it, {reach}; take a window of these")
+
+
+def nearest(curves: xr.DataArray, wanted: float) -> float:
+    """The measured waiting time that is drawn where one is asked for.
+
+    Raises:
+        Refusal: if none is near.
+    """
+    times = curves.t_w.values[curves.notnull().any([dim for dim in curves.dims if dim != "t_w"]).values]
+    near = float(times[np.abs(np.log((times + TINY) / (wanted + TINY))).argmin()])
+    if near != wanted and not wanted / NEAR <= near <= wanted * NEAR:
+        raise Refusal(f"--t-w {wanted:g}: this waiting time was not measured; the nearest that was is {near:g}")
+    return near
+
+
+def points_through(runs: Sequence[xr.Dataset], variable: str, wanted: float) -> int:
+    """How many points the axis of waiting times of `analysis.compare` has to have so that one is that which is asked for.
+
+    Raises:
+        Refusal: if the variable has no waiting times, or a run has not been there.
+    """
+    flows: list[np.ndarray] = []
+    measured: list[np.ndarray] = []
+    for run in runs:
+        if variable not in run or "t_w" not in run[variable].dims:
+            raise Refusal(f"--t-w {wanted:g}: {variable} is not over waiting times; leave it out, or take --variable msd")
+        flow = run.coords.get("t_w_flow", run.t_w).values.astype(float)
+        there = run[variable].notnull().any([dim for dim in run[variable].dims if dim != "t_w"]).values
+        reach = flow[there & (flow > 0)]
+        if not reach.min(initial=np.inf) * (1 - TINY) <= wanted <= reach.max(initial=0.0) * (1 + TINY):
+            span = f"from {reach.min():g} to {reach.max():g}" if len(reach) else "at no time after 0"
+            told = f"{run.attrs.get('title', 'one run')} was measured {span} along the gradient flow"
+            raise Refusal(f"--t-w {wanted:g}: {told}; take a waiting time that all runs have")
+        flows.append(flow[flow > 0])
+        measured.append(reach)
+    low, high = min(map(np.min, flows)), max(map(np.max, flows))
+    if not low < high:
+        return 2
+    way, steps = np.log(wanted / low) / np.log(high / low), np.arange(5, 200)
+    places = np.round(way * steps) / steps
+    points = low * (high / low) ** places
+    inside = (points >= max(map(np.min, measured))) & (points <= min(map(np.max, measured)))
+    return int(steps[np.where(inside, np.abs(places - way), np.inf).argmin()]) + 1
+
+
+def called(run: xr.Dataset, runs: Sequence[xr.Dataset]) -> str | None:
+    """What the legend calls a run that is not alone."""
+    return str(run.attrs.get("title", "")) if len(runs) > 1 else None
 
 
 def check_null(run: xr.Dataset, null: xr.Dataset | None, variable: str) -> None:

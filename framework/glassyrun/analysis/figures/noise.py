@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from glassyrun.analysis.diffusion import at_the_bottom, flow_step
 from glassyrun.analysis.sampling import sampling_of
-from glassyrun.look import DELTA, KINDS, band, family, kind, label, logarithmic, mean, new_axes, plain
+from glassyrun.look import DELTA, KINDS, band, family, kind, label, legend_above, logarithmic, mean, new_axes, plain
 
 
 def collapse(ds: xr.Dataset, found: xr.Dataset, ax: Axes | None = None, *, after: float = 0.0, scaled: bool = True) -> Axes:
@@ -37,6 +37,7 @@ def diffusion(
     after: float,
     lags: tuple[float, float] = (0.0, np.inf),
     number: int = 0,
+    name: str | None = None,
 ) -> Axes:
     """Δ at the bottom against the number s of white steps: all pairs that were fitted, the law c s^γ, dotted white noise of size D.
 
@@ -44,23 +45,27 @@ def diffusion(
 
     Args:
         found: what `diffusion(ds, after=after, lags=lags)` gave.
-        number: which of several runs on these axes, for its colour.
+        number, name: which of several runs on these axes, for its colour, and what the legend calls it.
     """
     axes = ax or new_axes()
     white, inside, _ = at_the_bottom(ds, after, lags, sampling_of(ds))
     moved, noise = mean(ds["msd"]).transpose("t_w", "t").values, mean(ds["gradient_noise"])
     inside &= moved > 0
     law = str(found["gamma"].attrs.get("sampling", "")).partition(",")[0].replace("_", " ")
-    axes.plot(white[inside], moved[inside], ".", color=KINDS[number], markersize=3, alpha=0.6)
+    colour = KINDS[number % len(KINDS)]
+    axes.plot(white[inside], moved[inside], ".", color=colour, markersize=3, alpha=0.6)
     if inside.any() and np.isfinite(float(found["gamma"])):
         s = np.geomspace(white[inside].min(), white[inside].max(), 50)
-        told = rf"{law}: $\gamma = {float(found['gamma']):.2f}$"
+        low, high = found["gamma_interval"].values
+        reach = f" ({low:.2f} to {high:.2f})" if high > low else ""
+        told = rf"{law}: $\gamma = {float(found['gamma']):.2f}${reach}"
+        told = f"{plain(name)},\n{told}" if name else told  # on one line it would be wider than the figure
         axes.plot(s, float(found["coefficient"]) * s ** float(found["gamma"]), **kind(number), label=told)
         expected = flow_step(ds) ** 2 * float(noise.where(noise.t_w >= after).mean()) * s
-        axes.plot(s, expected, color=KINDS[number], linestyle=":", linewidth=1, label="" if number else "white noise of size $D$")
+        axes.plot(s, expected, color=colour, linestyle=":", linewidth=1, label="" if number else "white noise of size $D$")
     logarithmic(axes, "x", "y")
     axes.set(xlabel="white steps $s$", ylabel=DELTA)
-    axes.legend(loc="lower right")
+    legend_above(axes, 1)
     return axes
 
 
