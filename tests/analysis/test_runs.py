@@ -112,7 +112,7 @@ def test_side_by_side_on_flow_time() -> None:
 
 
 def deep(rng: np.random.Generator, size: float, bottoms: tuple[float, float], until: float = 1e9) -> list[xr.Dataset]:
-    """A glass that falls from 0 towards −1 alone, its bottom at −1.25 or so, and a loss that falls to 0; each from its first reading."""
+    """A glass that falls from 0 towards −1 alone, above its bottom, and a loss that falls from 2 to 0."""
     runs = [sgd(rng, 0.1, 100, 5, size=size) - 1, 2 * sgd(rng, 0.5, 100, 5, size=size)]
     for run, bottom in zip(runs, bottoms, strict=True):
         run.energy.attrs["bottom"] = np.float64(bottom)
@@ -231,7 +231,7 @@ def test_two_time_functions_side_by_side() -> None:
 
 
 def test_waiting_times_that_all_runs_have_are_on_the_axis() -> None:
-    """10 in both, as 10 and as 100 steps of .1 that are rounded; read as they were measured. What one alone has is between points."""
+    """10 in both, as 10 and as 100 steps of .1 that are rounded; it is read as it was measured."""
     t = times(1, 500, 40)
 
     def run(t_w: list[float], unit: float) -> xr.Dataset:

@@ -48,9 +48,9 @@ def aging(
     times are not all long after 1/cutoff it hangs on the cutoff, the largest eigenvalue of the Hessian, and its interval is
     the range that it has between `cutoffs`. Give `null=NullModel(cutoff=...)` where the largest eigenvalue is known.
 
-    The closed form is that of T = 0. Where the spec of the result has a temperature above 0, thermal noise lets the null model come
-    to equilibrium, and it takes a run of it at that temperature: without one, `mu_null`, `mu_excess` and `misfit_null` are NaN. A
-    lone variable has no spec, and is taken for one of T = 0.
+    The closed form is that of T = 0. Where the spec of the result has a temperature above 0, thermal noise lets the null model
+    come to equilibrium, and it takes a run of it at that temperature: without one, `mu_null`, `mu_excess` and `misfit_null` are
+    NaN. A lone variable has no spec, and is taken for one of T = 0.
 
     Args:
         data: with `msd` or another positive two-time function, dims (sample, replica, t_w, t) and whatever a sweep adds.
@@ -175,8 +175,8 @@ class Null:
     def _of_models(self, fit: Fit, cell: xr.Dataset, these: Units) -> Expected:
         if self.temperature > 0:
             raise NotEnough(
-                f"the closed form of the null model is that of T = 0, and this run has T = {self.temperature:g}: give a run of the null "
-                "model at that temperature with null="
+                f"the closed form of the null model is that of T = 0, and this run has T = {self.temperature:g}: give a run of "
+                "the null model at that temperature with null="
             )
         # the cutoff is an inverse time along the gradient flow; without that clock the coordinates stand for it
         t_w, t = (cell.coords.get(f"{name}_flow", cell[name]).values.astype(float) for name in ("t_w", "t"))

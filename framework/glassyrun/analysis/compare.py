@@ -51,13 +51,14 @@ def compare(
         runs: results; a run with sweep dimensions is refused, select a point first.
         names: of the systems, one a run and all different; by default their titles.
         variables: that all runs have; by default those of `energy` and `msd` that they have.
-        points, waiting: points of the axes of time and lag, and of waiting time; to these are added the waiting times that all runs
-            have, along the flow.
-        bottoms: the lowest energy of each landscape, one a run, in the unit of its energy, if one variable over time is compared.
+        points, waiting: points of the axes of time and lag, and of waiting time; to these are added the waiting times that all
+            runs have, along the flow.
+        bottoms: the lowest energy of each landscape, one a run, in the unit of its energy, if one variable over time is
+            compared.
 
     Returns:
-        each variable [system, time] or [system, t_w, t] with intervals, coordinates along the gradient flow; NaN with the attribute
-        `reason` where a run doesn't give it.
+        each variable [system, time] or [system, t_w, t] with intervals, coordinates along the gradient flow; NaN with the
+        attribute `reason` where a run doesn't give it.
 
     Raises:
         Refusal: if there are fewer than two runs, or one lacks a variable or the coordinates of flow time, or names or bottoms are

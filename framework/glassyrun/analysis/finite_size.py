@@ -49,9 +49,9 @@ def finite_size(
     estimated from few samples would make errors too small. With n samples the bootstrap variance lacks a factor n/(n−1), which
     is put in, and the interval is that of Student's t with Satterthwaite's degrees of freedom.
 
-    Runs belong to one law if they differ in size alone, which is checked in the specs that results carry: in them may differ what the
-    size is given by (`n`, `terms`, `dilution`, `widths`, `channels`, `hidden`), the seed, the numbers of samples and replicas, how
-    the same disorder is computed, and the tables `schedule`, `observables` and `run`. A DataArray carries no spec.
+    Runs belong to one law if they differ in size alone, which is checked in the specs that results carry: in them may differ what
+    the size is given by (`n`, `terms`, `dilution`, `widths`, `channels`, `hidden`), the seed, the numbers of samples and
+    replicas, how the same disorder is computed, and the tables `schedule`, `observables` and `run`. A DataArray carries no spec.
 
     Args:
         runs: one result a size, with the same grids; a DataArray or Dataset each.

@@ -34,7 +34,7 @@ def temperature_of(run: xr.Dataset) -> float:
 
 
 def warmest(run: xr.Dataset) -> float:
-    """The highest temperature that a stage of the run has, or begins its ramp with; 0 where the spec, or its absence, tells of none.
+    """The highest temperature that a stage of the run has, or begins its ramp with; 0 where no spec tells of one.
 
     At a point of a sweep over the temperature it is the coordinate of that point, as the spec is that of the first.
     """

@@ -44,8 +44,8 @@ def regimes(
 
     Returns:
         `t1`, `t2` with `_error` and `_interval`; `energy_start`, `bottom`, and `remaining`, the part of the descent that the
-        last reading is still above the bottom. What is not reached, or passed within the first step of a run that counts steps, is
-        NaN, and the attribute `reason` says why.
+        last reading is still above the bottom. What is not reached, or passed within the first step of a run that counts steps,
+        is NaN, and the attribute `reason` says why.
 
     Raises:
         Refusal: if energies are negative and no bottom is known, or an argument is not what it can be.
