@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
+import re
+import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,9 +20,11 @@ from glassyrun import result
 from glassyrun.errors import GlassyrunError, Refusal
 from glassyrun.figure_list import FIGURES
 from glassyrun.foreign import open_result
-from glassyrun.look import STYLE, save
+from glassyrun.look import STYLE, mark_unfinished, save
 from glassyrun.spec.problems import meant
 
+LONGEST = 40
+"""Characters of a name that a legend has room for."""
 Recipe = Callable[..., Axes | Figure]
 
 
@@ -64,7 +69,8 @@ def draw(
             except GlassyrunError as error:
                 where = str(group[0]) if len(group) == 1 else f"{len(group)} runs"
                 raise type(error)(f"{where}: no figure {name}: {error}") from error
-        whole: Any = drawn.figure  # of axes and of a figure itself
+            whole: Any = drawn.figure  # of axes and of a figure itself
+            mark_unfinished(whole, runs)
         yield from save(whole, _targets(name, group, output, formats))
 
 
@@ -86,15 +92,44 @@ def opened(source: Path) -> xr.Dataset:
 
 
 def told_apart(runs: Sequence[xr.Dataset], sources: Sequence[Path]) -> list[xr.Dataset]:
-    """Runs of one title are called by what their places differ in."""
+    """Runs of one title are called by what their specs differ in, or else their places."""
     titles = [str(run.attrs.get("title", "")) for run in runs]
     if len(set(titles)) == len(titles):
         return list(runs)
-    places = [source.parent.name if source.name == "result.nc" else source.name.removesuffix(".nc") for source in sources]
+    names = _fields(runs) or _parts(sources)
+    return [run.assign_attrs(title=name) for run, name in zip(runs, names, strict=True)]
+
+
+def _fields(runs: Sequence[xr.Dataset]) -> list[str]:
+    """The fields of the specs with other values in each run, if few tell them apart."""
+    specs = [_flat(tomllib.loads(str(run.attrs.get("spec", "")))) for run in runs]
+    fields = [field for field in dict.fromkeys(itertools.chain(*specs)) if len({spec.get(field) for spec in specs}) > 1]
+    names = [", ".join(f"{field}={spec.get(field, 'none')}" for field in fields) for spec in specs]
+    return names if max(map(len, names)) <= LONGEST and len(set(names)) == len(names) else []
+
+
+def _flat(table: Mapping[str, Any], within: str = "") -> dict[str, str]:
+    """`{"system.n": "512"}` of a spec."""
+    out: dict[str, str] = {}
+    for key, value in table.items():
+        out |= _flat(value, f"{within}{key}.") if isinstance(value, dict) else {f"{within}{key}": str(value)}
+    return out
+
+
+def _parts(sources: Sequence[Path]) -> list[str]:
+    """The parts of the names of places that not all have."""
+    places = _without_digests(
+        [source.parent.name if source.name == "result.nc" else source.name.removesuffix(".nc") for source in sources]
+    )
     parts = [place.split(",") for place in places]
     shared = set.intersection(*map(set, parts))
-    names = [",".join(word for word in words if word not in shared) or place for words, place in zip(parts, places, strict=True)]
-    return [run.assign_attrs(title=name) for run, name in zip(runs, names, strict=True)]
+    return [",".join(word for word in words if word not in shared) or place for words, place in zip(parts, places, strict=True)]
+
+
+def _without_digests(places: list[str]) -> list[str]:
+    """The names of places without what `run_name` ends long ones with, where they are told apart without it."""
+    short = [re.sub("~[0-9a-f]{12}$", "", place) for place in places]
+    return short if len(set(short)) == len(short) else places
 
 
 def _targets(name: str, group: Sequence[Path], output: Path | None, formats: Sequence[str]) -> list[Path]:

@@ -64,7 +64,7 @@ class Shades:
 
 def legend_above(axes: Axes, columns: int = 2, note: str = "") -> None:
     """A legend that lies on no data, and above it what has to be said of what is drawn."""
-    title = "\n".join(textwrap.wrap(plain(note), 50))  # no wider than axes of one column: they would shrink
+    title = "\n".join(textwrap.wrap(note, 50))  # no wider than axes of one column: they would shrink
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1),
@@ -74,6 +74,14 @@ def legend_above(axes: Axes, columns: int = 2, note: str = "") -> None:
         title_fontsize="xx-small",
         alignment="left",
     )
+
+
+def mark_unfinished(figure: Figure, runs: Sequence[xr.Dataset]) -> None:
+    """Says above a figure which of its runs were not complete, unless it has a title that does."""
+    names = [str(run.attrs.get("title", "")) for run in runs if not run.attrs.get("complete", 1)]
+    if names and not figure.get_suptitle():
+        told = ", ".join(filter(None, names)) if len(runs) > 1 else names[0]
+        figure.suptitle(plain(f"{told} (not complete)".strip()), fontsize="medium")
 
 
 def new_axes() -> Axes:

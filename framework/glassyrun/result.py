@@ -45,6 +45,8 @@ def assemble(directory: Path) -> xr.Dataset:
         StorageError: if the directory holds no run, or its manifest is damaged.
     """
     manifest = read_manifest(directory)
+    if manifest is None and not directory.exists():
+        raise StorageError(f"{directory}: there is no such file or directory; give a run directory, or a .nc file of a result")
     if manifest is None:
         raise StorageError(f"{directory}: holds no run (there is no manifest.json); give the directory that a run wrote")
     arrays, damaged = _filled(directory, manifest)

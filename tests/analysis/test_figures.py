@@ -55,6 +55,15 @@ def test_regimes_that_are_not_reached_are_written_so(axes: Axes) -> None:
     assert "$t_2$: not reached" in legend(axes)
 
 
+def test_regimes_that_are_not_determined_have_their_reason_above(axes: Axes) -> None:
+    ds = descent(RNG(0))
+    found = analysis.regimes(ds, bottom=0.0)
+    found["t1"] = (found.t1 * np.nan).assign_attrs(reason="passed within the first step")
+    figures.regimes(ds, found, axes)
+    assert "$t_1$: not determined" in legend(axes)
+    assert note(axes) == "$t_1$: passed within the first step"
+
+
 def test_collapse(axes: Axes) -> None:
     """After scaling the curves lie on each other: over all of them y at the longest lags varies by little."""
     ds = diffusing(RNG(0))
@@ -173,6 +182,7 @@ def test_side_by_side(axes: Axes) -> None:
     found = analysis.compare(*runs, names=["a", "b"], variables=["energy"])
     assert figures.side_by_side(found, axes) is axes
     assert legend(axes) == ["a", "b"]
+    assert axes.get_ylabel().split() == found["energy_fallen"].attrs["long_name"].partition(",")[0].split()
     a, b = drawn(axes)
     np.testing.assert_allclose(a[5:, 1], b[5:, 1], atol=0.1)
 

@@ -99,6 +99,28 @@ def test_titles_that_differ_stay() -> None:
     assert [run.attrs["title"] for run in told_apart(runs, [Path("x"), Path("y")])] == ["a", "b"]
 
 
+def test_runs_of_one_title_are_called_by_the_fields_they_differ_in() -> None:
+    """Not by the digest in which the name of a directory ends; where specs don't tell, by the places without it."""
+    spec = "[system]\nwidths = {}\n[dynamics]\nkind = 'sgd'\n"
+    runs = [xr.Dataset(attrs={"title": "cnn", "spec": spec.format(widths)}) for widths in ("[5]", "[5, 7]")]
+    places = [Path("a,system.widths=_5_~f3e455334835"), Path("a,system.widths=_5__7_~0123456789ab")]
+    assert [run.attrs["title"] for run in told_apart(runs, places)] == ["system.widths=[5]", "system.widths=[5, 7]"]
+    alike = [run.assign_attrs(spec="") for run in runs]
+    assert [run.attrs["title"] for run in told_apart(alike, places)] == ["system.widths=_5_", "system.widths=_5__7_"]
+
+
+def test_every_figure_of_an_unfinished_run_says_so(say: Say, here: Path) -> None:
+    of.descent(0.1).assign_attrs(title="half", complete=0).to_netcdf("half.nc")
+    of.descent(0.1).assign_attrs(title="whole", complete=1).to_netcdf("whole.nc")
+    for run, name, count in (("half", "summary", 1), ("half", "regimes", 1), ("whole", "regimes", 0)):
+        assert say("plot", f"{run}.nc", "--figure", name, "-o", "a.svg").code == 0
+        assert (here / "a.svg").read_text().count(f"{run} (not complete)") == count
+    one = of.learning(0.1, 100, title="one").assign_attrs(complete=0)
+    two = of.learning(0.5, 50, title="two").assign_attrs(complete=1)
+    assert say("plot", *written([one, two]), "--figure", "compare", "-o", "both.svg").code == 0
+    assert "one (not complete)" in (here / "both.svg").read_text()
+
+
 def few(ds: xr.Dataset) -> xr.Dataset:
     return ds.isel(replica=slice(2))
 
@@ -258,11 +280,30 @@ REFUSED: dict[str, tuple[list[xr.Dataset], list[str], int, str]] = {
         2,
         "2 runs: no figure compare: --t-w 10: energy is not over waiting times; leave it out, or take --variable msd",
     ),
+    "no such variable": (
+        [of.ages()],
+        ["--figure", "aging", "--variable", "nonsense"],
+        2,
+        "0.nc: no figure aging: nonsense was not measured, only msd; no observable is called nonsense; glassyrun plugins lists them",
+    ),
+    "a word mistyped": (
+        [of.ages()],
+        ["--figure", "aging", "--variable", "mds"],
+        2,
+        "0.nc: no figure aging: mds was not measured, only msd; did you mean 'msd'?; glassyrun plugins lists them",
+    ),
+    "two variables missing": (
+        [of.ages()],
+        ["--figure", "fdt"],
+        2,
+        "0.nc: no figure fdt: overlap and response were not measured, only msd; "
+        'add [[observables]] with kind = "overlap" and kind = "response" to the spec and run it anew',
+    ),
     "a null model that is not there": (
         [of.ages()],
         ["--figure", "aging", "--null", "none.nc"],
         5,
-        "none.nc: ",
+        "none.nc: there is no such file or directory; give a run directory, or a .nc file of a result",
     ),
     "no result": (
         [xr.Dataset({"a": ("b", [1.0])})],

@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 from glassyrun import analysis, plot
 from glassyrun.analysis import figures
 from glassyrun.analysis.labels import sweep_dims
-from glassyrun.analysis.of_spec import check_bottom, shared_start, temperature_of
+from glassyrun.analysis.of_spec import check_bottom, shared_start, temperature_of, warmest
 from glassyrun.errors import Refusal
 from glassyrun.look import mean, new_axes, positive
+from glassyrun.registry import Registry
+from glassyrun.spec.problems import listed, meant
 
 Window = tuple[float, float]
 TIME, WAITING, PAIRS = ("time",), ("t_w",), ("t_w", "t")
@@ -208,12 +210,12 @@ def needs(runs: Sequence[xr.Dataset], variables: Mapping[str, Sequence[str]]) ->
     """
     for run in runs:
         who = f"{run.attrs.get('title', 'one run')}: " if len(runs) > 1 else ""
+        missing = [name for name in variables if name not in run]
+        if missing:
+            held = ", ".join(map(str, run.data_vars)) or "nothing"
+            was = "was" if len(missing) == 1 else "were"
+            raise Refusal(f"{who}{listed(missing, 'and')} {was} not measured, only {held}; {_remedy(missing, run)}")
         for name, grid in variables.items():
-            if name not in run:
-                held = ", ".join(map(str, run.data_vars)) or "nothing"
-                kind = OBSERVABLE.get(name, name)
-                told = f'add [[observables]] with kind = "{kind}" to the spec and run it anew'
-                raise Refusal(f"{who}{name} was not measured, only {held}; {told}")
             if not set(grid) <= set(run[name].dims):
                 over = ", ".join(str(dim) for dim in run[name].dims)
                 raise Refusal(f"{who}{name} is over {over}, and this figure is of a variable over {', '.join(grid)}")
@@ -299,10 +301,23 @@ def check_null(run: xr.Dataset, null: xr.Dataset | None, variable: str) -> None:
         raise Refusal(f"--null: {reason}") from None
     if not all(np.intersect1d(run[dim].values, null[dim].values).max(initial=0) > 0 for dim in ("t_w", "t")):
         raise Refusal("--null: it shares no waiting times or lags with the run; give both one schedule")
-    ours, its = figures.bath(run), figures.bath(null)
-    if ours is not None and ours != its:
-        told = "without a bath" if its is None else f"at T = {its:g}"
-        raise Refusal(f"--null: it is {told}, and the run at T = {ours:g}; give a run of the null model at that temperature")
+    ours, its = warmest(run), warmest(null)
+    if ours > 0 and ours != its:
+        raise Refusal(
+            f"--null: it is at T = {its:g}, and the run at T = {ours:g}; give a run of the null model at that temperature"
+        )
+
+
+def _remedy(missing: Sequence[str], run: xr.Dataset) -> str:
+    """How variables are measured that a run does not have."""
+    kinds = list(dict.fromkeys(OBSERVABLE.get(name, name) for name in missing))
+    installed = Registry.installed().kinds("observables")
+    for kind in kinds:
+        if kind not in installed:
+            guess = meant(kind, [*map(str, run.data_vars), *installed])
+            return f"{guess or f'no observable is called {kind}'}; glassyrun plugins lists them"
+    told = " and ".join(f'kind = "{kind}"' for kind in kinds)
+    return f"add [[observables]] with {told} to the spec and run it anew"
 
 
 def several(runs: Sequence[xr.Dataset], which: str) -> None:

@@ -15,7 +15,7 @@ from glassyrun.analysis.figures.fluctuations import alpha2, chi4
 from glassyrun.analysis.figures.noise import collapse, diffusion, sgd_temperature
 from glassyrun.analysis.figures.response import effective_temperature, fdt
 from glassyrun.analysis.figures.scaling import finite_size, superposition
-from glassyrun.analysis.figures.waiting import aging, bath, relaxation
+from glassyrun.analysis.figures.waiting import aging, relaxation
 from glassyrun.look import DASHES, KINDS, STYLE
 
 __all__ = [
@@ -23,7 +23,6 @@ __all__ = [
     "KINDS",
     "aging",
     "alpha2",
-    "bath",
     "chi4",
     "collapse",
     "diffusion",

@@ -24,6 +24,7 @@ def regimes(ds: xr.Dataset, found: xr.Dataset, ax: Axes | None = None, *, variab
     axes.plot(ds.time, excess.where(excess > 0), color=KINDS[0])
     logarithmic(axes, "x", "y")
     axes.set(xlabel=label(ds.time), ylabel=f"{plain(variable)} above the bottom")
+    notes: list[str] = []
     for name, symbol, colour in (("t1", "$t_1$", KINDS[2]), ("t2", "$t_2$", KINDS[1])):
         value = float(found[name])
         if np.isfinite(value):
@@ -31,9 +32,11 @@ def regimes(ds: xr.Dataset, found: xr.Dataset, ax: Axes | None = None, *, variab
             axes.axvspan(low, high, color=colour, alpha=0.25, linewidth=0)
             axes.axvline(value, color=colour, linestyle="--", linewidth=1, label=f"{symbol} = ${number(value)}$")
         else:
-            told = "not reached" if "not reached" in found[name].attrs.get("reason", "") else "–"
-            axes.plot([], [], " ", label=f"{symbol}: {told}")
-    legend_above(axes)
+            reason = str(found[name].attrs.get("reason", "not determined"))
+            short = "not reached" in reason
+            axes.plot([], [], " ", label=f"{symbol}: {'not reached' if short else 'not determined'}")
+            notes += [] if short else [f"{symbol}: {plain(reason)}"]
+    legend_above(axes, note="; ".join(notes))
     return axes
 
 
@@ -56,7 +59,9 @@ def side_by_side(found: xr.Dataset, ax: Axes | None = None, *, variable: str = "
     for place, system in enumerate(found.system.values):
         axes.plot(found[along], curves.sel(system=system), **kind(place), label=plain(system))
         band(axes, found[along], interval.sel(system=system), kind(place)["color"])
-    named = "part of the way gone" if variable.endswith("_fallen") else str(curves.attrs.get("long_name", variable))
+    named = str(curves.attrs.get("long_name", variable))
+    if variable.endswith("_fallen"):
+        named = named.partition(",")[0].replace("gone from", "gone\nfrom")
     flow = r"flow time $\alpha \cdot \mathrm{step}/(1 - \beta)$, $t$"
     logarithmic(axes, "x")
     axes.set(xlabel=flow, ylabel=DELTA if variable == "msd" else plain(named))

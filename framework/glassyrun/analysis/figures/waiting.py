@@ -7,9 +7,8 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from glassyrun.analysis.null_model import NullModel
-from glassyrun.analysis.of_spec import temperature_of
+from glassyrun.analysis.of_spec import warmest
 from glassyrun.analysis.trajectories import Array
-from glassyrun.errors import Refusal
 from glassyrun.look import DELTA, KINDS, Shades, family, label, legend_above, logarithmic, mean, new_axes, plain, positive
 
 WARM = "no null model: its closed form is of T = 0; give a run of it at this temperature, with --null"
@@ -77,21 +76,13 @@ def _later(curves: xr.DataArray) -> xr.DataArray:
 
 def _lacking(ds: xr.Dataset, found: xr.Dataset, null: NullModel | xr.Dataset | None) -> str:
     """Why the null model is not drawn, or nothing."""
-    if null is None and bath(ds):
+    if null is None and warmest(ds):
         return WARM
     return "" if np.isfinite(float(found["mu_null"])) else f"null model: {_reason(found, 'mu_null')}"
 
 
-def bath(ds: xr.Dataset) -> float | None:
-    """The temperature of the bath, if the spec of a run has one."""
-    try:
-        return temperature_of(ds)
-    except Refusal:
-        return None
-
-
 def _reason(found: xr.Dataset, name: str) -> str:
-    return str(found[name].attrs.get("reason", "the data do not determine it")).partition("\n")[0]
+    return plain(str(found[name].attrs.get("reason", "the data do not determine it")).partition("\n")[0])
 
 
 def _expected(curves: xr.DataArray, variable: str, null: NullModel | xr.Dataset | None) -> xr.DataArray:
@@ -167,7 +158,7 @@ def relaxation(
         capsize=2,
         label="measured",
     )
-    lacking = WARM if null is None and bath(ds) else ""
+    lacking = WARM if null is None and warmest(ds) else ""
     if not lacking:
         waited, expected = _null_relaxation(ds, level, null)
         axes.plot(waited, expected, color="0.3", linestyle="--", linewidth=1, label="null model")
