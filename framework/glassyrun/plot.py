@@ -16,10 +16,11 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from glassyrun.errors import StorageError
+from glassyrun.errors import Refusal, StorageError
 from glassyrun.figure_files import draw
 from glassyrun.look import DELTA, Shades, label, logarithmic, mean, new_axes, plain
 from glassyrun.look import STYLE as STYLE
+from glassyrun.spec.problems import listed
 
 SUMMARISED = ("energy", "msd", "overlap", "test_accuracy", "gradient_noise")
 
@@ -29,8 +30,9 @@ def energy(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "energy", 
 
     The time axis is logarithmic, so time 0 is not on it.
     """
+    data = _measured(ds, variable, "time")
     axes = ax or new_axes()
-    _curve(axes, ds[variable], "time", ylabel)
+    _curve(axes, data, "time", ylabel)
     return axes
 
 
@@ -39,10 +41,24 @@ def waiting(ds: xr.Dataset, variable: str, ax: Axes | None = None, *, ylabel: st
 
     Waiting time 0 is not on the axis.
     """
+    data = _measured(ds, variable, "t_w")
     axes = ax or new_axes()
-    _curve(axes, ds[variable], "t_w", ylabel)
+    _curve(axes, data, "t_w", ylabel)
     logarithmic(axes, "y")
     return axes
+
+
+def _measured(ds: xr.Dataset, variable: str, *dims: str) -> xr.DataArray:
+    """A variable over these dimensions.
+
+    Raises:
+        Refusal: if there is none.
+    """
+    over = [str(name) for name, data in ds.data_vars.items() if set(dims) <= set(data.dims)]
+    if variable not in over:
+        told = f"{variable} is over {', '.join(map(str, ds[variable].dims))}" if variable in ds else f"there is no {variable}"
+        raise Refusal(f"plot: {told}, and this figure is of a variable over {', '.join(dims)}, here {listed(over) or 'none'}")
+    return ds[variable]
 
 
 def _curve(axes: Axes, data: xr.DataArray, along: str, ylabel: str | None) -> None:
@@ -74,8 +90,9 @@ def overlap(ds: xr.Dataset, ax: Axes | None = None, *, variable: str = "overlap"
 
 def two_time(ds: xr.Dataset, variable: str, ax: Axes | None = None, *, log: bool, ylabel: str | None = None) -> Axes:
     """Any variable over (t_w, t) against t: one curve a waiting time, coloured by it, with a colour bar."""
+    data = _measured(ds, variable, "t_w", "t")
     axes = ax or new_axes()
-    data = ds[variable].isel(t=ds[variable].t.values > 0)
+    data = data.isel(t=data.t.values > 0)
     measured = [float(t_w) for t_w in data.t_w.values if bool(data.sel(t_w=t_w).notnull().any())]
     shades = Shades.of(measured)
     for t_w in measured:

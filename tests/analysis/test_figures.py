@@ -109,6 +109,15 @@ def test_without_an_exponent_curves_are_drawn_against_t_and_the_reason_stands_ab
     assert note(axes) == f"μ is not determined: {found.mu.attrs['reason']}"
 
 
+def test_a_colour_bar_has_its_name_and_unit_beside_it(axes: Axes) -> None:
+    """And not above it, where a legend may be."""
+    ds = jumping()
+    ds["t_w"] = ds.t_w.assign_attrs(units="step")
+    figures.aging(ds, analysis.aging(ds), axes)
+    (bar,) = (other for other in axes.figure.axes if other is not axes)
+    assert (bar.get_title(), bar.get_ylabel()) == ("", "waiting time $t_w$ (steps)")
+
+
 def test_the_closed_form_is_not_drawn_beside_a_bath(axes: Axes) -> None:
     """It is that of T = 0; a run of the null model is drawn, at the waiting times of the run."""
     ds = curves(RNG(0)).assign_attrs(spec="[dynamics]\nkind = 'langevin'\ntemperature = 0.3\n")

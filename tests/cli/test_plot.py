@@ -376,6 +376,22 @@ def test_waiting_times_that_are_fitted_are_those_drawn() -> None:
     plt.close(axes.figure)
 
 
+@pytest.mark.parametrize(
+    ("run", "told"),
+    [
+        (xr.Dataset(), "plot: there is no msd, and this figure is of a variable over t_w, t, here none"),
+        (xr.Dataset({"msd": ("time", [1.0])}), "plot: msd is over time, and this figure is of a variable over t_w, t, here none"),
+    ],
+    ids=["empty", "over time"],
+)
+def test_a_figure_of_what_a_dataset_lacks_is_refused(run: xr.Dataset, told: str) -> None:
+    with pytest.raises(glassyrun.Refusal) as refused:
+        glassyrun.plot.msd(run)
+    assert str(refused.value) == told
+    with pytest.raises(glassyrun.Refusal, match="there is no energy"):
+        glassyrun.plot.energy(run)
+
+
 def test_what_is_no_netcdf_is_told(say: Say, here: Path) -> None:
     (here / "a.nc").write_bytes(b"nothing of the kind")
     said = say("plot", "a.nc")
