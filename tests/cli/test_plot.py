@@ -261,6 +261,12 @@ REFUSED: dict[str, tuple[list[xr.Dataset], list[str], int, str]] = {
         2,
         "0.nc: no figure chi4: --t-w 30: this waiting time was not measured; the nearest that was is 10",
     ),
+    "a negative waiting time": (
+        [of.responding()],
+        ["--figure", "chi4", "--t-w", "-4"],
+        2,
+        "0.nc: no figure chi4: --t-w -4: this waiting time was not measured; the nearest that was is 1",
+    ),
     "a waiting time of superposition": (
         [of.warm(1.0, 1.0), of.warm(0.8, 3.0)],
         ["--figure", "superposition", "--t-w", "30"],

@@ -246,7 +246,7 @@ def nearest(curves: xr.DataArray, wanted: float) -> float:
         Refusal: if none is near.
     """
     times = curves.t_w.values[curves.notnull().any([dim for dim in curves.dims if dim != "t_w"]).values]
-    near = float(times[np.abs(np.log((times + TINY) / (wanted + TINY))).argmin()])
+    near = float(times[np.abs(np.log((times + TINY) / (max(wanted, 0.0) + TINY))).argmin()])
     if near != wanted and not wanted / NEAR <= near <= wanted * NEAR:
         raise Refusal(f"--t-w {wanted:g}: this waiting time was not measured; the nearest that was is {near:g}")
     return near
