@@ -98,7 +98,7 @@ def test_many_looks_are_looks_one_after_another(data: st.DataObject) -> None:
     many.looks(energies[cut:], 10 + cut)
     assert one.verdict() == pytest.approx(many.verdict(), nan_ok=True)
     assert torch.equal(one.first_bad, many.first_bad)
-    for name in ("last", "largest", "energy"):
+    for name in ("last", "largest", "energy", "shown"):
         torch.testing.assert_close(getattr(one, name), getattr(many, name), rtol=0, atol=0, equal_nan=True)
 
 
@@ -326,15 +326,19 @@ def test_divergence_is_told_alike(captured: list[Replays], tmp_path: Path) -> No
         {"kind": "quench", "dt": 0.05, "scheme": "adams"},
     ],
 )
-def test_ramps_and_first_steps(
-    dynamics: dict[str, object], captured: list[Replays], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Nothing is read on the way, so that chunks are long; they are cut after every second step."""
+def test_ramps_and_first_steps(dynamics: dict[str, object], captured: list[Replays], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve steps in one call, which is cut after every second one."""
     monkeypatch.setattr(graphs, "BLOCK", 4)
     ends = []
     for wanted in (True, False):
-        changes = {"dynamics": dynamics, "observables": [], "run": {"cuda_graphs": wanted}}
-        ends.append(final_state(load(tables("pspin", "langevin", **changes)), tmp_path / str(wanted)).x)
+        spec = load(tables("pspin", "langevin", dynamics=dynamics, run={"cuda_graphs": wanted}))
+        setting = Setting.of(spec)
+        system = setting.system(0)
+        moving = setting.stages(system, 0)[0]
+        state = setting.start(system, moving, 0)
+        with numerics(spec):
+            moving.advance(system, state, 12)
+        ends.append(state.x)
     assert captured[-1].count >= 11 + graphs.TRIED
     assert torch.equal(*ends)
 
