@@ -6,7 +6,6 @@ import importlib
 import inspect
 import itertools
 import re
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,10 +16,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from glassyrun import result
+from glassyrun.analysis.of_spec import spec_of
 from glassyrun.errors import GlassyrunError, Refusal
 from glassyrun.figure_list import FIGURES
 from glassyrun.foreign import open_result
 from glassyrun.look import STYLE, mark_unfinished, save
+from glassyrun.spec.fields import flat
 from glassyrun.spec.problems import meant
 
 LONGEST = 40
@@ -102,18 +103,10 @@ def told_apart(runs: Sequence[xr.Dataset], sources: Sequence[Path]) -> list[xr.D
 
 def _fields(runs: Sequence[xr.Dataset]) -> list[str]:
     """The fields of the specs with other values in each run, if few tell them apart."""
-    specs = [_flat(tomllib.loads(str(run.attrs.get("spec", "")))) for run in runs]
+    specs = [{field: str(value) for field, value in flat(spec_of(run)).items()} for run in runs]
     fields = [field for field in dict.fromkeys(itertools.chain(*specs)) if len({spec.get(field) for spec in specs}) > 1]
     names = [", ".join(f"{field}={spec.get(field, 'none')}" for field in fields) for spec in specs]
     return names if max(map(len, names)) <= LONGEST and len(set(names)) == len(names) else []
-
-
-def _flat(table: Mapping[str, Any], within: str = "") -> dict[str, str]:
-    """`{"system.n": "512"}` of a spec."""
-    out: dict[str, str] = {}
-    for key, value in table.items():
-        out |= _flat(value, f"{within}{key}.") if isinstance(value, dict) else {f"{within}{key}": str(value)}
-    return out
 
 
 def _parts(sources: Sequence[Path]) -> list[str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import attrs
 import numpy as np
@@ -16,6 +15,7 @@ from glassyrun.analysis.labels import dataset, labelled, shared_attributes
 from glassyrun.analysis.of_spec import spec_of
 from glassyrun.analysis.trajectories import CONFIDENCE, Array, Estimate, NotEnough, Over, units
 from glassyrun.errors import Refusal
+from glassyrun.spec.fields import flat
 
 RESAMPLES = 400
 EXPONENTS = (0.05, 4.0)
@@ -96,27 +96,15 @@ def finite_size(
 
 def _check_specs(runs: Sequence[xr.Dataset | xr.DataArray]) -> None:
     """Whether runs differ in size alone, as far as they carry a spec."""
-    first, *others = [_fields(spec_of(run)) for run in runs if "spec" in run.attrs] or [{}]
+    first, *others = [flat(spec_of(run)) for run in runs if "spec" in run.attrs] or [{}]
     for other in others:
         for name in first | other:
             here, there = first.get(name), other.get(name)
-            if here != there and name not in FREE:
+            if here != there and name not in FREE and name.partition(".")[0] not in TABLES:
                 raise Refusal(
                     f"analysis.finite_size: the runs differ in {name}, {_told(here)} and {_told(there)}, and one law is of runs that "
                     f"differ in size alone; leave out what doesn't belong to it, or give DataArrays with sizes= if this is meant"
                 )
-
-
-def _fields(table: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Each field of a spec by its place, such as dynamics.dt, or dynamics.1.dt in the second of several stages."""
-    found: dict[str, Any] = {}
-    for name, value in table.items():
-        if not before and name in TABLES:
-            continue
-        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-            value = {str(number): item for number, item in enumerate(value)}
-        found |= _fields(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
-    return found
 
 
 def _told(value: object) -> str:

@@ -9,6 +9,7 @@ import tomli_w
 from pydantic import BaseModel
 
 from glassyrun.errors import Refusal
+from glassyrun.spec.fields import flat
 from glassyrun.spec.model import Spec
 from glassyrun.spec.words import key_of
 
@@ -58,27 +59,12 @@ def diff_specs(a: Spec | Mapping[str, Any], b: Spec | Mapping[str, Any]) -> list
 
     Either may be given as the tables of a dumped spec, which then need not be loadable any more.
     """
-    old, new = (_flat(spec_tables(spec) if isinstance(spec, Spec) else spec) for spec in (a, b))
+    old, new = (flat(spec_tables(spec) if isinstance(spec, Spec) else spec) for spec in (a, b))
     names = list(dict.fromkeys([*old, *new]))
     return [(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)]
-
-
-def _flat(tables: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in tables.items():
-        place = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            flat.update(_flat(value, f"{place}."))
-        elif isinstance(value, list) and value and all(isinstance(item, Mapping) for item in value):
-            for index, item in enumerate(value):
-                label = item.get("name") or item.get("kind") if place == "observables" else None
-                flat.update(_flat(item, f"{place}.{label or index}."))
-        else:
-            flat[place] = value
-    return flat
 
 
 def same_whatever_its_length(tables: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a dumped spec that stay what they are in a run that grows, is interrupted or drifts."""
     changing = (*NO_NUMBER_DEPENDS_ON, *MAY_GROW, *MACHINERY)
-    return {name: value for name, value in _flat(tables).items() if name not in changing}
+    return {name: value for name, value in flat(tables).items() if name not in changing}
