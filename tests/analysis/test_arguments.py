@@ -156,3 +156,16 @@ def test_runs_without_a_time_above_0_have_no_axis() -> None:
     run = diffusing(RNG(0)).isel(t_w=[0]).assign_coords(t_w=[0.0], t_w_flow=("t_w", [0.0]))
     with pytest.raises(Refusal, match="no time after 0"):
         analysis.compare(run, run, names=["a", "b"], variables=["msd"])
+
+
+@pytest.mark.parametrize(
+    ("waiting", "told"),
+    [("six", "a number of waiting times"), (2.5, "a number of"), ([1.0, -1.0], "each of waiting is a number above 0")],
+)
+def test_waiting_times_of_compare_are_a_number_of_them_or_themselves(waiting: Any, told: str) -> None:
+    run = diffusing(RNG(0))
+    asked = 1.5 * float(run.t_w_flow[1])
+    with pytest.raises(Refusal, match=told):
+        analysis.compare(run, run, names=["a", "b"], variables=["msd"], waiting=waiting)
+    found = analysis.compare(run, run, names=["a", "b"], variables=["msd"], waiting=[asked])
+    assert asked in found.t_w.values

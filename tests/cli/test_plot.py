@@ -336,7 +336,7 @@ def test_the_waiting_time_that_is_asked_for_is_the_one_drawn() -> None:
     plt.close(axes.figure)
     for t_w in (10, 2.71, 30):
         axes = recipes.compare(of.ages(), of.ages(0.1, 1), variable="msd", t_w=t_w)
-        assert float(axes.get_title().strip("$").split("=")[1]) == pytest.approx(t_w, rel=0.01)
+        assert float(axes.get_title().strip("$").split("=")[1]) == pytest.approx(t_w, rel=1e-3)
         assert all(np.isfinite(line.get_ydata()).any() for line in axes.get_lines())
         plt.close(axes.figure)
 

@@ -29,7 +29,7 @@ def compare(
     names: Sequence[str] | None = None,
     variables: Sequence[str] | None = None,
     points: int = 40,
-    waiting: int = 6,
+    waiting: int | Sequence[float] = 6,
     bottoms: Sequence[float] | None = None,
     over: Over | None = None,
 ) -> xr.Dataset:
@@ -51,8 +51,9 @@ def compare(
         runs: results; a run with sweep dimensions is refused, select a point first.
         names: of the systems, one a run and all different; by default their titles.
         variables: that all runs have; by default those of `energy` and `msd` that they have.
-        points, waiting: points of the axes of time and lag, and of waiting time; to these are added the waiting times that all
-            runs have, along the flow.
+        points: of the axes of time and lag.
+        waiting: points of the axis of waiting time, or these waiting times themselves, along the flow; to them are added those
+            that all runs have.
         bottoms: the lowest energy of each landscape, one a run, in the unit of its energy, if one variable over time is
             compared.
 
@@ -66,7 +67,7 @@ def compare(
     """
     if len(runs) < 2:
         raise Refusal(f"analysis.compare: puts two results or more side by side, found {len(runs)}")
-    names = _names(runs, names)
+    names, waiting = _names(runs, names), _waiting(waiting)
     shown = _variables(runs, names, variables)
     parts = [dataset(run, *shown) for run in runs]
     for part, name in zip(parts, names, strict=True):
@@ -100,6 +101,15 @@ def _names(runs: Sequence[xr.Dataset], given: Sequence[str] | None) -> list[str]
             f"analysis.compare: two results are named {twice[0]!r}, and each needs a name of its own; give others with names="
         )
     return names
+
+
+def _waiting(given: int | Sequence[float]) -> int | list[float]:
+    """A number of waiting times, or these."""
+    if isinstance(given, (int, np.integer)):
+        return int(given)
+    if isinstance(given, (str, bytes)) or np.ndim(given) != 1:
+        raise Refusal(f"analysis.compare: waiting is a number of waiting times, or a list of them, found {given!r}")
+    return [number("analysis.compare", "each of waiting", time, 0.0) for time in given]
 
 
 def _variables(runs: Sequence[xr.Dataset], names: Sequence[str], given: Sequence[str] | None) -> list[str]:
@@ -159,11 +169,11 @@ def _bottoms(parts: Sequence[xr.Dataset], shown: Sequence[str], given: Sequence[
     return known
 
 
-def _axis(parts: Sequence[xr.Dataset], dim: str, points: int) -> Array | None:
+def _axis(parts: Sequence[xr.Dataset], dim: str, points: int | Sequence[float]) -> Array | None:
     times = [part[f"{dim}_flow"].values.astype(float) for part in parts if dim in part.dims]
     if not times:
         return None
-    axis = shared_axis(times, points, whole=True)
+    axis = shared_axis(times, points, whole=True) if isinstance(points, int) else np.asarray(points, dtype=float)
     return _with_shared(axis, times) if dim == "t_w" else axis
 
 

@@ -171,8 +171,9 @@ def compare(*runs: xr.Dataset, variable: str = "energy_fallen", t_w: float | Non
     several(runs, "of different systems")
     measured = variable.removesuffix("_fallen")
     needs(runs, {measured: TIME if variable != measured else ()})
-    waiting = 6 if t_w is None else points_through(runs, measured, t_w)
-    found = determined(analysis.compare(*runs, variables=[measured], waiting=waiting), measured)
+    if t_w is not None:
+        reached(runs, measured, t_w)
+    found = determined(analysis.compare(*runs, variables=[measured], waiting=6 if t_w is None else [t_w]), measured)
     return figures.side_by_side(found, variable=variable, t_w=t_w)
 
 
@@ -252,14 +253,12 @@ def nearest(curves: xr.DataArray, wanted: float) -> float:
     return near
 
 
-def points_through(runs: Sequence[xr.Dataset], variable: str, wanted: float) -> int:
-    """How many points the axis of waiting times of `analysis.compare` has to have so that one is that which is asked for.
+def reached(runs: Sequence[xr.Dataset], variable: str, wanted: float) -> None:
+    """Whether all runs were measured at waiting times on both sides of one, along the flow.
 
     Raises:
         Refusal: if the variable has no waiting times, or a run has not been there.
     """
-    flows: list[np.ndarray] = []
-    measured: list[np.ndarray] = []
     for run in runs:
         if variable not in run or "t_w" not in run[variable].dims:
             raise Refusal(f"--t-w {wanted:g}: {variable} is not over waiting times; leave it out, or take --variable msd")
@@ -270,16 +269,6 @@ def points_through(runs: Sequence[xr.Dataset], variable: str, wanted: float) -> 
             span = f"from {reach.min():g} to {reach.max():g}" if len(reach) else "at no time after 0"
             told = f"{run.attrs.get('title', 'one run')} was measured {span} along the gradient flow"
             raise Refusal(f"--t-w {wanted:g}: {told}; take a waiting time that all runs have")
-        flows.append(flow[flow > 0])
-        measured.append(reach)
-    low, high = min(map(np.min, flows)), max(map(np.max, flows))
-    if not low < high:
-        return 2
-    way, steps = np.log(wanted / low) / np.log(high / low), np.arange(5, 200)
-    places = np.round(way * steps) / steps
-    points = low * (high / low) ** places
-    inside = (points >= max(map(np.min, measured))) & (points <= min(map(np.max, measured)))
-    return int(steps[np.where(inside, np.abs(places - way), np.inf).argmin()]) + 1
 
 
 def called(run: xr.Dataset, runs: Sequence[xr.Dataset]) -> str | None:
